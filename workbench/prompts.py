@@ -1,0 +1,60 @@
+"""Prompt files: find, render (an undefined variable is an error), fingerprint.
+
+A prompt file is a Jinja template with two blocks, `system` and `user`; each becomes a chat message.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.assets import find
+from workbench.errors import ConfigError
+from workbench.records import digest
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt file and its text."""
+
+    name: str
+    text: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Name and content hash, as it stands in `Origin.prompt`."""
+        return f"{self.name}@{digest(self.text)}"
+
+    def messages(self, values: Mapping[str, Any]) -> list[dict[str, str]]:
+        """Render the blocks `system` and `user` as chat messages.
+
+        Raises:
+            ConfigError: a variable of the template has no value, or a block is missing.
+        """
+        from jinja2 import Environment, StrictUndefined, TemplateError
+
+        environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
+        try:
+            template = environment.from_string(self.text)
+            rendered = {
+                name: "".join(template.blocks[name](template.new_context(dict(values)))).strip()
+                for name in ("system", "user")
+            }
+        except KeyError as exc:
+            raise ConfigError(
+                f"Prompt {self.name} has no block {exc}.", "Write {% block system %} and {% block user %}."
+            ) from exc
+        except TemplateError as exc:
+            raise ConfigError(
+                f"Prompt {self.name} cannot be rendered: {exc}.", f"Known variables: {', '.join(sorted(values))}"
+            ) from exc
+        return [{"role": role, "content": content} for role, content in rendered.items() if content]
+
+
+def load(name: str, roots: Sequence[Path] = ()) -> Prompt:
+    """The prompt file called `name`, the user's own before the shipped one.
+
+    Raises:
+        ConfigError: no folder has it.
+    """
+    return Prompt(name, find("prompts", name, roots).read_text(encoding="utf-8"))
