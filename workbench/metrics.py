@@ -1,0 +1,115 @@
+"""Scores of a classifier with their intervals: arrays in, numbers out."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Z = 1.959964
+"""Two-sided 95 %."""
+DRAWS = 2000
+"""Bootstrap samples behind an interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What is needed of (weighted) rows to score them; every array is [..., classes]."""
+
+    hits: Floats
+    true: Floats
+    predicted: Floats
+
+    @property
+    def f1(self) -> Floats:
+        """[..., classes] 2 hits / (true + predicted), 0 where a class neither occurs nor is predicted."""
+        return ratio(2 * self.hits, self.true + self.predicted)
+
+    @property
+    def recall(self) -> Floats:
+        """[..., classes]."""
+        return ratio(self.hits, self.true)
+
+    @property
+    def precision(self) -> Floats:
+        """[..., classes]."""
+        return ratio(self.hits, self.predicted)
+
+    @property
+    def accuracy(self) -> Floats:
+        """[...] share of rows that are right."""
+        return ratio(self.hits.sum(axis=-1), self.true.sum(axis=-1))
+
+    def macro_f1(self, classes: Ints) -> Floats:
+        """[...] mean F1 over the named classes."""
+        found: Floats = self.f1[..., classes].mean(axis=-1) if len(classes) else np.zeros(self.hits.shape[:-1])
+        return found
+
+    @property
+    def weighted_f1(self) -> Floats:
+        """[...] mean F1 weighted by true rows."""
+        return ratio((self.f1 * self.true).sum(axis=-1), self.true.sum(axis=-1))
+
+
+def ratio(top: Any, bottom: Any) -> Floats:
+    """Elementwise top / bottom, 0 where bottom is 0."""
+    top, bottom = np.asarray(top, dtype=np.float64), np.asarray(bottom, dtype=np.float64)
+    return np.divide(top, bottom, out=np.zeros(np.broadcast(top, bottom).shape), where=bottom > 0)
+
+
+def tally(true: Ints, predicted: Ints, classes: int, weights: Floats | None = None) -> Tally:
+    """Count hits, true and predicted rows per class.
+
+    Args:
+        true: [n] class of each row, 0 to classes - 1.
+        predicted: [n] likewise.
+        classes: how many classes there are.
+        weights: [draws, n] how often each row counts in each bootstrap draw; once where not given.
+    """
+    eye = np.eye(classes)
+    w = np.ones((1, len(true))) if weights is None else weights
+    counts = Tally(w @ (eye[true] * (true == predicted)[:, None]), w @ eye[true], w @ eye[predicted])
+    return Tally(counts.hits[0], counts.true[0], counts.predicted[0]) if weights is None else counts
+
+
+def resamples(n: int, draws: int = DRAWS, seed: int = 0) -> Floats:
+    """[draws, n] how often each of n rows is drawn in a bootstrap sample of n."""
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
+
+
+def wilson(hits: float, n: float, z: float = Z) -> tuple[float, float]:
+    """Wilson's score interval of a proportion (Wilson 1927); (0, 1) where n is 0."""
+    if n <= 0:
+        return 0.0, 1.0
+    p, z2 = hits / n, z * z
+    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = z / (1 + z2 / n) * np.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+
+
+def f1_interval(hits: float, union: float) -> tuple[float, float]:
+    """Interval of an F1: J = hits / (true or predicted rows) is a proportion, and F1 = 2 J / (1 + J) grows with it."""
+    low, high = wilson(hits, union)
+    return 2 * low / (1 + low), 2 * high / (1 + high)
+
+
+def normal_interval(value: float, draws: Floats) -> tuple[float, float]:
+    """Value -+ 1.96 standard errors of its bootstrap draws, within 0 and 1.
+
+    Percentiles would sit too low for macro-F1: a resample loses rows of small classes, and F1 is concave in them.
+    """
+    half = Z * float(draws.std(ddof=1)) if len(draws) > 1 else 0.0
+    return max(0.0, value - half), min(1.0, value + half)
+
+
+def expected_calibration_error(confidence: Floats, right: npt.NDArray[np.bool_], bins: int = 10) -> float:
+    """Mean distance of confidence and accuracy over equal-width bins, weighted by rows (Guo et al. 2017)."""
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    error = 0.0
+    for b in range(bins):
+        inside = place == b
+        if inside.any():
+            error += abs(float(confidence[inside].mean()) - float(right[inside].mean())) * float(inside.mean())
+    return error
