@@ -1,0 +1,34 @@
+"""Bring rows in, clean them, split them, give them out. Pure: rows in, rows and changes out."""
+
+from workbench.config import Strict
+from workbench.data.clean import CleanConfig, clean
+from workbench.data.export import FORMATS, card, export
+from workbench.data.formats import recognise
+from workbench.data.read import Batch, Told, read
+from workbench.data.split import SplitConfig, split
+from workbench.data.table import read_table
+
+__all__ = [
+    "FORMATS",
+    "Batch",
+    "CleanConfig",
+    "DataConfig",
+    "SplitConfig",
+    "Told",
+    "card",
+    "clean",
+    "export",
+    "read",
+    "read_table",
+    "recognise",
+    "split",
+]
+
+
+class DataConfig(Strict):
+    """Settings of `wb data`."""
+
+    first_role: str = "agent"
+    """Who speaks first in dialogues joined by [SEP] that have no `speakers` column."""
+    clean: CleanConfig = CleanConfig()
+    split: SplitConfig = SplitConfig()
