@@ -1,0 +1,29 @@
+"""Which candidates stay: rules, calibrated on the user's real rows, as one stack with a shared budget."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from workbench.config import Strict
+from workbench.gate.base import Check, Rows, Rule, Score
+from workbench.gate.kinds import DEFAULTS, read_rules
+from workbench.gate.stack import Calibration, Stack, calibrate
+
+__all__ = ["Calibration", "Check", "GateConfig", "Rows", "Rule", "Score", "Stack", "calibrate"]
+
+
+class GateConfig(Strict):
+    """Settings of `wb gate`."""
+
+    budget: float = 0.08
+    """Largest share of the real rows that the whole stack may drop; thresholds are set so that it is kept."""
+    class_rows: int = 20
+    """Real rows that a class needs for thresholds of its own; smaller classes share pooled ones."""
+    rules: Mapping[str, Any] = Field(default=DEFAULTS, validate_default=True)
+    """Rules by name, each with its settings; `off` removes one. A name that is no kind of rule needs `kind:`."""
+
+    @field_validator("rules", mode="after")
+    @classmethod
+    def _read_rules(cls, value: Mapping[str, Any]) -> Mapping[str, Rule]:
+        return read_rules(value)

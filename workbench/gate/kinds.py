@@ -1,0 +1,66 @@
+"""Which rules there are: every module in `gate/rules`, the entry-point group `workbench.rules`, and loaded plugins."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from pkgutil import iter_modules
+from typing import Any
+
+from workbench.errors import one_of
+from workbench.gate import rules
+from workbench.gate.base import Check, Rule, Score
+
+DEFAULTS: Mapping[str, Any] = {
+    "format": {},
+    "length": {},
+    "near_copy": {},
+    "label_agreement": {},
+    "sibling": {},
+}
+
+
+def kinds() -> dict[str, type[Rule]]:
+    """Every known rule by its kind."""
+    _load()
+    return {str(rule.model_fields["kind"].default): rule for rule in _concrete(Rule)}
+
+
+def read_rules(values: Mapping[str, Any]) -> dict[str, Rule]:
+    """The rules of the stack by name; a rule that is not mentioned keeps its defaults, `off` removes it.
+
+    Raises:
+        ValueError: a kind is unknown, or a rule is not a mapping.
+    """
+    known = kinds()
+    found: dict[str, Rule] = {}
+    for name, settings in {**DEFAULTS, **values}.items():
+        if isinstance(settings, Rule):
+            found[name] = settings
+            continue
+        if settings in (False, "off"):
+            continue
+        if settings is not None and not isinstance(settings, Mapping):
+            raise ValueError(f"the rule {name!r} is neither settings nor `off`")
+        kind = (settings or {}).get("kind", name)
+        if kind not in known:
+            raise ValueError(f"there is no rule of kind {kind!r}. {one_of(str(kind), known)}")
+        found[name] = known[kind].read({"kind": kind, **(settings or {})}, where=f"gate.rules.{name}")
+    # Siblings are compared with what was accepted, so those rules must come last.
+    return dict(sorted(found.items(), key=lambda item: isinstance(item[1], Score) and item[1].against == "siblings"))
+
+
+@cache
+def _load() -> None:
+    for module in iter_modules(rules.__path__):
+        import_module(f"{rules.__name__}.{module.name}")
+    for point in entry_points(group="workbench.rules"):
+        point.load()
+
+
+def _concrete(base: type[Rule]) -> Iterator[type[Rule]]:
+    for rule in base.__subclasses__():
+        yield from _concrete(rule)
+        if rule not in (Check, Score) and not inspect.isabstract(rule):
+            yield rule

@@ -1,0 +1,32 @@
+"""Text that is not a row of the data: empty, broken, or a model's remarks instead of a dialogue."""
+
+import re
+from typing import Literal
+
+from workbench.gate.base import Check
+from workbench.records import Sample
+from workbench.text import normal
+
+_MARKUP = re.compile(r"(\*\*[^*\n]+\*\*|^#{1,6} |^\s*[-*] .+\n\s*[-*] |```|^\s*[\[{]\s*\"|</?[a-z]+>)", re.MULTILINE)
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b-\u200f\ufeff\ufffd]")
+
+
+class Format(Check):
+    """Drop rows that are empty, have an empty turn, control or replacement characters, markup, or too few turns."""
+
+    kind: Literal["format"] = "format"
+    min_turns: int = 1
+    """Fewest turns."""
+
+    def reason(self, sample: Sample) -> str:
+        """The first thing that is wrong."""
+        texts = [turn.text for turn in sample.turns]
+        if not any(normal(text) for text in texts):
+            return "empty"
+        if not all(text.strip() for text in texts):
+            return "empty_turn"
+        if any(_CONTROL.search(text) for text in texts):
+            return "control_characters"
+        if _MARKUP.search(sample.text):
+            return "markup"
+        return "too_few_turns" if len(texts) < self.min_turns else ""
