@@ -1,0 +1,266 @@
+"""Two models on the same rows: improved, no worse, worse, or cannot tell, with family-wise error control.
+
+The estimate is the difference of the two models. Its uncertainty has two parts: which rows were tested (a paired bootstrap
+over rows) and which rows were trained on (models trained on bootstraps of the training rows, paired by seed; their variance
+is not divided by their number, since it stands for one draw of the training data). All metrics, classes and pairs form one
+family; the critical value is the 95 % quantile of the largest standardised deviation (max-T, Westfall & Young 1993).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from workbench.config import Strict
+from workbench.metrics import Floats, Ints, Tally, resamples, tally
+
+Outcome = Literal["improved", "no worse", "worse", "cannot tell"]
+POWER = 0.8416
+"""80 % power, one-sided normal quantile."""
+DRAWS = 4000
+
+
+class CompareConfig(Strict):
+    """How two models are compared."""
+
+    margin: float = 0.02
+    """A metric that is surely above minus this counts as no worse."""
+    class_margin: float = 0.1
+    """The same for a class's F1 or a pair's confusion rate."""
+    min_rows: int = 6
+    """Test rows that a class needs for a claim: of fewer than 6, no paired test can reach 5 %."""
+    pairs: int = 10
+    """Most confused pairs (of the baseline) that are compared."""
+    alpha: float = 0.05
+    """Probability of any wrong claim in the whole family."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One model's predictions of the rows."""
+
+    predicted: Sequence[str]
+    replicas: Sequence[Sequence[str]] = ()
+    """Predictions of models trained on bootstraps of the training rows; paired with the other arm's by position."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """The difference of one metric, class or pair."""
+
+    kind: Literal["metric", "class", "pair"]
+    name: str
+    before: float
+    after: float
+    low: float
+    """Simultaneous interval of after - before."""
+    high: float
+    n: int
+    """Test rows behind it."""
+    outcome: Outcome
+    smallest: float
+    """The smallest true difference that this comparison would have found in 80 % of cases."""
+
+    def json(self) -> dict[str, Any]:
+        """The form that `--json` prints."""
+        return {
+            self.kind: self.name,
+            "outcome": self.outcome,
+            "before": self.before,
+            "after": self.after,
+            "difference": {"value": self.after - self.before, "low": self.low, "high": self.high, "n": self.n},
+            "smallest_effect": self.smallest,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What can be said of the change as a whole."""
+
+    overall: str
+    """That of macro-F1; `mixed` where it is not worse but something else is; `not comparable`."""
+    say: str
+    effects: tuple[Effect, ...] = ()
+    seeds: int = 0
+    """Replicas behind the training part; 0: the intervals are about test rows only."""
+
+    def of(self, kind: str) -> list[Effect]:
+        """The effects of one kind."""
+        return [effect for effect in self.effects if effect.kind == kind]
+
+    def json(self) -> dict[str, Any]:
+        """The form that `--json` prints."""
+        return {
+            "overall": self.overall,
+            "say": self.say,
+            "seeds": self.seeds,
+            "metrics": {effect.name: effect.json() for effect in self.of("metric")},
+            "classes": [effect.json() for effect in self.of("class")],
+            "pairs": [effect.json() for effect in self.of("pair")],
+        }
+
+
+def not_comparable(before: int, after: int, why: str = "") -> Verdict:
+    """The verdict on two files that do not score the same rows."""
+    say = f"not comparable: {before:,} vs {after:,} rows" + (f" ({why})" if why else "")
+    return Verdict("not comparable", say)
+
+
+def compare(true: Sequence[str], before: Arm, after: Arm, config: CompareConfig, labels: Sequence[str] = ()) -> Verdict:
+    """Compare two models on the same rows.
+
+    Args:
+        true: [n] the right classes.
+        before: the baseline.
+        after: the model in question.
+        config: margins and limits.
+        labels: classes that macro-F1 is over; all that occur in any of the columns where not given.
+    """
+    everything = [true, before.predicted, after.predicted, *before.replicas, *after.replicas]
+    names = sorted({name for column in everything for name in column})
+    chosen = list(labels) or sorted({*true, *before.predicted, *after.predicted})
+    space = _Space(true, names, chosen, before.predicted, config)
+    weights = resamples(len(true), DRAWS, seed=1)
+    point = space.statistics(after.predicted)[0] - space.statistics(before.predicted)[0]
+    drawn = space.statistics(after.predicted, weights) - space.statistics(before.predicted, weights)
+    rows = drawn - drawn.mean(axis=0)
+    seeds = min(len(before.replicas), len(after.replicas))
+    training = _training_part(space, before, after, seeds)
+    spread = np.sqrt(rows.var(axis=0, ddof=1) + training.var(axis=0) + space.floor**2)
+    critical = _critical((rows + training + space.noise(DRAWS)) / spread, config.alpha)
+    effects = space.effects(point, critical * spread, (critical + POWER) * spread, after.predicted)
+    return _verdict(effects, seeds)
+
+
+class _Space:
+    """All statistics of the family, as columns: metrics, then F1 of classes, then confusion rates of pairs."""
+
+    def __init__(
+        self, true: Sequence[str], names: list[str], chosen: list[str], baseline: Sequence[str], config: CompareConfig
+    ) -> None:
+        self._column = {name: i for i, name in enumerate(names)}
+        self._names, self._config = names, config
+        self._true = self._index(true)
+        self._macro = np.array([self._column[name] for name in chosen if name in self._column], dtype=np.int64)
+        counts = np.bincount(self._true, minlength=len(names))
+        self.classes = [i for i in range(len(names)) if counts[i] >= config.min_rows]
+        self.small = [names[i] for i in range(len(names)) if 0 < counts[i] < config.min_rows]
+        self.pairs = self._worst_pairs(self._index(baseline), counts)
+        self._counts = counts
+        self.sizes = np.array([len(true)] * 3 + [counts[i] for i in self.classes] + [counts[i] for i, _ in self.pairs])
+        # A bootstrap of few rows knows no more than these rows: half a row is what its spread may miss.
+        self.floor = np.concatenate([np.zeros(3), 0.5 / self.sizes[3:]])
+        self._baseline = baseline
+
+    def _index(self, labels: Sequence[str]) -> Ints:
+        return np.array([self._column[name] for name in labels], dtype=np.int64)
+
+    def _worst_pairs(self, predicted: Ints, counts: Ints) -> list[tuple[int, int]]:
+        matrix = np.zeros((len(self._names), len(self._names)), dtype=np.int64)
+        np.add.at(matrix, (self._true, predicted), 1)
+        np.fill_diagonal(matrix, 0)
+        order = np.argsort(-matrix, axis=None, kind="stable")[: self._config.pairs]
+        found = [(int(i), int(j)) for i, j in zip(*np.unravel_index(order, matrix.shape), strict=True)]
+        return [(i, j) for i, j in found if matrix[i, j] > 0 and counts[i] >= self._config.min_rows]
+
+    def statistics(self, predicted: Sequence[str], weights: Floats | None = None) -> Floats:
+        """[draws, family] of one model; one draw of all rows where no weights are given."""
+        z = self._index(predicted)
+        w = np.ones((1, len(z))) if weights is None else weights
+        t: Tally = tally(self._true, z, len(self._names), w)
+        metrics = np.stack([t.accuracy, t.macro_f1(self._macro), t.weighted_f1], axis=1)
+        taken = [self._taken(w, z, i, j) / np.maximum(t.true[:, i], 1e-9) for i, j in self.pairs]
+        pairs = np.stack(taken, axis=1) if taken else np.zeros((len(w), 0))
+        return np.concatenate([metrics, t.f1[:, self.classes], pairs], axis=1)
+
+    def _taken(self, weights: Floats, predicted: Ints, i: int, j: int) -> Floats:
+        found: Floats = weights[:, (self._true == i) & (predicted == j)].sum(axis=1)
+        return found
+
+    def noise(self, draws: int) -> Floats:
+        """[draws, family] of the floor's size."""
+        return np.random.default_rng(3).standard_normal((draws, len(self.floor))) * self.floor
+
+    def effects(self, point: Floats, half: Floats, smallest: Floats, after: Sequence[str]) -> list[Effect]:
+        """The differences with their outcomes; classes with too few test rows at the end, as "cannot tell"."""
+        before_all, after_all = self.statistics(self._baseline)[0], self.statistics(after)[0]
+        names = ["accuracy", "macro_f1", "weighted_f1", *(self._names[i] for i in self.classes)]
+        names += [f"{self._names[i]} -> {self._names[j]}" for i, j in self.pairs]
+        found: list[Effect] = []
+        for k, name in enumerate(names):
+            kind: Literal["metric", "class", "pair"] = (
+                "metric" if k < 3 else "class" if k < 3 + len(self.classes) else "pair"
+            )
+            margin = self._config.margin if kind == "metric" else self._config.class_margin
+            low, high = float(point[k] - half[k]), float(point[k] + half[k])
+            outcome = _outcome(*((-high, -low) if kind == "pair" else (low, high)), margin)
+            found.append(
+                Effect(
+                    kind,
+                    name,
+                    float(before_all[k]),
+                    float(after_all[k]),
+                    low,
+                    high,
+                    int(self.sizes[k]),
+                    outcome,
+                    float(smallest[k]),
+                )
+            )
+        f1_before = tally(self._true, self._index(self._baseline), len(self._names)).f1
+        f1_after = tally(self._true, self._index(after), len(self._names)).f1
+        for name in self.small:
+            i = self._column[name]
+            n = int(self._counts[i])
+            found.append(Effect("class", name, float(f1_before[i]), float(f1_after[i]), -1, 1, n, "cannot tell", 1.0))
+        return found
+
+
+def _training_part(space: _Space, before: Arm, after: Arm, seeds: int) -> Floats:
+    """[draws, family] deviations as another draw of the training rows would bring them; zeros without replicas.
+
+    A multiplier bootstrap of the replicas' deviations, heavy-tailed (multivariate t) because there are few of them.
+    """
+    random = np.random.default_rng(2)
+    if seeds < 2:
+        return np.zeros((DRAWS, space.statistics(before.predicted).shape[1]))
+    found = [space.statistics(after.replicas[s])[0] - space.statistics(before.replicas[s])[0] for s in range(seeds)]
+    deviations = np.stack(found) - np.mean(found, axis=0)
+    normal = random.standard_normal((DRAWS, seeds)) / np.sqrt(random.chisquare(seeds - 1, (DRAWS, 1)) / (seeds - 1))
+    part: Floats = normal @ deviations / np.sqrt(seeds - 1)
+    return part
+
+
+def _critical(standardised: npt.NDArray[np.float64], alpha: float) -> float:
+    finite = np.nan_to_num(np.abs(standardised), nan=0.0, posinf=0.0)
+    return float(np.quantile(finite.max(axis=1), 1 - alpha))
+
+
+def _outcome(low: float, high: float, margin: float) -> Outcome:
+    if low > 0:
+        return "improved"
+    if high < 0:
+        return "worse"
+    return "no worse" if low > -margin else "cannot tell"
+
+
+def _verdict(effects: list[Effect], seeds: int) -> Verdict:
+    primary = next(effect for effect in effects if effect.name == "macro_f1")
+    worse = [effect.name for effect in effects if effect.outcome == "worse"]
+    better = [effect.name for effect in effects if effect.outcome == "improved"]
+    overall = str(primary.outcome)
+    if worse and overall != "worse":
+        overall = "mixed"
+    span = f"{primary.before:.3f} -> {primary.after:.3f}, difference {primary.after - primary.before:+.3f} "
+    span += f"[{primary.low:+.3f}, {primary.high:+.3f}]"
+    parts = [f"{overall}: macro-F1 {span}"]
+    if better:
+        parts.append(f"better: {', '.join(better)}")
+    parts.append(f"worse: {', '.join(worse)}" if worse else "nothing is significantly worse")
+    if primary.outcome == "cannot tell":
+        parts.append(f"the smallest macro-F1 difference that this test could have seen is {primary.smallest:.3f}")
+    if seeds < 2:
+        parts.append("test rows only: another training run may differ by more")
+    return Verdict(overall, "; ".join(parts), tuple(effects), seeds)

@@ -1,0 +1,19 @@
+"""Train models. So far one method: the linear classifier on sentence vectors and character n-grams."""
+
+from typing import Literal
+
+from workbench.config import Strict
+from workbench.train.classifier import fit_classifier
+
+__all__ = ["TrainConfig", "fit_classifier"]
+
+
+class TrainConfig(Strict):
+    """Settings of `wb train`."""
+
+    method: Literal["classifier"] = "classifier"
+    """Which trainer."""
+    replicas: int = 5
+    """Heads trained on bootstraps of the rows, for the training part of intervals and verdicts."""
+    synthetic_per_class: int = 0
+    """Most accepted synthetic rows used per class (a seeded choice); 0 for all."""
