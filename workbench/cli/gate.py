@@ -1,0 +1,60 @@
+"""`wb gate`: which candidates stay."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workbench.cli.output import BenchOption, JsonOption, SetOption, open_bench, show, show_json, show_table
+
+if TYPE_CHECKING:
+    from workbench.flow.gate import Gated
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to `wb`."""
+    app.command("gate")(gate)
+
+
+def gate(
+    file: Annotated[
+        Path | None, typer.Argument(help="Candidates made elsewhere; the bench's own where not given.")
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="Column with the text.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column with the class.")] = None,
+    add: Annotated[bool, typer.Option("--add", help="Put the file's rows into the bench as candidates.")] = False,
+    as_json: JsonOption = False,
+    bench: BenchOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Judge candidates by rules whose thresholds are calibrated on the real rows."""
+    from workbench.flow import gate as flow
+
+    opened = open_bench(bench, settings)
+    if file is None:
+        result, columns = flow.gate_bench(opened), None
+    else:
+        result, columns = flow.gate_file(opened, file, text=text, label=label, add=add)
+    if not as_json:
+        show_gated(result)
+        return
+    for i, row in enumerate(result.verdicts):
+        verdicts = [{"rule": v.rule, "passed": v.passed, "reason": v.reason, "score": v.score} for v in row]
+        kept = columns[i] if columns else {"id": result.samples[i].id, "text": result.samples[i].text}
+        show_json({**kept, "passed": all(v.passed for v in row), "verdicts": verdicts})
+
+
+def show_gated(result: "Gated") -> None:
+    """What each rule dropped, beside what it would drop of the real rows."""
+    rules = list(result.calibration.dropped)
+    rows = []
+    for rule in rules:
+        found = [v for row in result.verdicts for v in row if v.rule == rule and not v.passed]
+        reasons = ", ".join(
+            f"{name} {sum(v.reason == name for v in found)}" for name in sorted({v.reason for v in found})
+        )
+        rows.append((rule, len(found), reasons, f"{result.calibration.dropped[rule]:.1%}"))
+    show_table("What each rule drops", ["rule", "candidates", "reasons", "of the real rows"], rows, right=[1, 3])
+    calibration = result.calibration
+    show(f"Passed: {result.passed} of {len(result.verdicts)} candidates.")
+    show(f"The whole stack would drop {calibration.stack:.1%} of your {calibration.rows} real rows.")

@@ -1,0 +1,110 @@
+"""`wb generate`: have a model write what is missing."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workbench.cli.output import BenchOption, JsonOption, SetOption, open_bench, say, show, show_json, show_table
+
+if TYPE_CHECKING:
+    from workbench.flow.generate import Generated
+    from workbench.flow.plan import Estimate, Planned
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to `wb`."""
+    app.command("generate")(generate)
+
+
+def generate(
+    classes: Annotated[
+        list[str] | None, typer.Option("--class", help="A class, by name or number; may be repeated.")
+    ] = None,
+    minority: Annotated[
+        bool, typer.Option("--minority", help="All classes that the diagnosis finds too small.")
+    ] = False,
+    pair: Annotated[list[str] | None, typer.Option("--pair", help="Two classes that get mixed up, as A:B.")] = None,
+    accept: Annotated[int, typer.Option(help="Total of accepted synthetic rows wanted per class.", min=0)] = 0,
+    more: Annotated[int, typer.Option(help="Accepted rows wanted on top of those that are there.", min=0)] = 0,
+    max_requests: Annotated[int, typer.Option(help="Most requests of this call; 0 for no limit.", min=0)] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show plan, prompt and cost estimate; ask nothing.")
+    ] = False,
+    as_json: JsonOption = False,
+    bench: BenchOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Have a model write rows for small classes or mixed-up pairs, until enough of them pass the gate."""
+    from workbench.flow import plan
+    from workbench.flow.generate import generate as run
+
+    opened = open_bench(bench, settings)
+    needs = plan.needs(opened, classes or [], pair or [], minority=minority, accept=accept, more=more)
+    if dry_run:
+        planned = plan.plan(opened, needs)
+        show_plan(planned, plan.estimate(opened, planned), as_json)
+        return
+    result = run(opened, needs, max_requests=max_requests, progress=say)
+    show_json(result_json(result)) if as_json else show_result(result)
+
+
+def result_json(result: "Generated") -> dict[str, object]:
+    """The last line of `wb generate --json`."""
+    return {
+        "requested": result.requested,
+        "accepted": sum(result.accepted.values()),
+        "replies": result.replies,
+        "new_replies": result.new_replies,
+        "tokens": result.tokens_in + result.tokens_out,
+        "tokens_in": result.tokens_in,
+        "tokens_out": result.tokens_out,
+        "cost": float(result.cost or 0),
+        "price_known": result.cost is not None,
+        "currency": result.currency,
+        "dropped": dict(result.dropped),
+        "per_class": dict(result.accepted),
+        "stopped_by": result.stopped_by,
+        "say": result.say,
+    }
+
+
+def show_result(result: "Generated") -> None:
+    """What a generation did, for people."""
+    wanted = {need.label: need.count for need in result.needs}
+    rows = [(label, count, wanted[label]) for label, count in result.accepted.items()]
+    show_table("Accepted synthetic rows", ["class", "accepted", "wanted"], rows, right=[1, 2])
+    if result.dropped:
+        reasons = sorted(result.dropped.items(), key=lambda item: -item[1])
+        show("Dropped in this call: " + ", ".join(f"{reason} {n}" for reason, n in reasons))
+    cost = "price unknown" if result.cost is None else f"{result.cost:.4f} {result.currency}".strip()
+    show(f"{result.new_replies} new replies, {result.tokens_in} + {result.tokens_out} tokens, cost: {cost}.")
+    if result.stopped_by != "quota":
+        show(f"Stopped short ({result.stopped_by}): {result.say}")
+
+
+def show_plan(planned: "list[Planned]", estimate: "Estimate", as_json: bool) -> None:
+    """Plan, one rendered prompt and the estimate."""
+    first = next((p.first for p in planned if p.first), None)
+    if as_json:
+        prompt = list(first.messages) if first else []
+        guess = {
+            "requests": estimate.requests,
+            "tokens": estimate.tokens_in + estimate.tokens_out,
+            "cost": None if estimate.cost is None else float(estimate.cost),
+        }
+        plan = [
+            {"class": p.need.label, "against": p.need.against, "accepted": p.accepted, "wanted": p.need.count}
+            for p in planned
+        ]
+        show_json({"plan": plan, "prompt": prompt, "estimate": guess, "stopped_by": "dry_run"})
+        return
+    rows = [(p.need.label, p.need.strategy, p.need.against, p.accepted, p.need.count, p.need.why) for p in planned]
+    show_table("Plan", ["class", "strategy", "against", "accepted", "wanted", "why"], rows, right=[3, 4])
+    if first is None:
+        show("Nothing to ask for: every class has its rows.")
+        return
+    show(f"First prompt ({first.prompt}):\n")
+    for message in first.messages:
+        show(f"--- {message['role']}\n{message['content']}\n")
+    cost = "price unknown" if estimate.cost is None else f"about {estimate.cost:.2f} {estimate.currency}"
+    show(f"About {estimate.requests} requests, {estimate.tokens_in} + {estimate.tokens_out} tokens, cost: {cost}.")

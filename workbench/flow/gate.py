@@ -1,0 +1,129 @@
+"""Gate candidates: calibrate on the real rows, judge, record."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from workbench.bench import Bench
+from workbench.classify import Features, Floats, Head
+from workbench.errors import DataError
+from workbench.flow.signals import out_of_fold, vectors
+from workbench.gate import Calibration, Rows, Stack, calibrate
+from workbench.records import Sample, Verdict
+from workbench.similarity import centred
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The gate of one bench: the calibrated stack and what it needs to look at a new row."""
+
+    bench: Bench
+    real: Rows
+    features: Features
+    head: Head
+    mean: Floats
+
+    @classmethod
+    def of(cls, bench: Bench) -> "Judge":
+        """Fit classifier and centre on the human training rows.
+
+        Raises:
+            DataError: there are no training rows, or fewer than two classes.
+        """
+        samples = bench.ledger.samples(split="train")
+        if not samples:
+            raise DataError("There are no real rows to calibrate the gate on.", "Add some with: wb data add FILE")
+        texts, raw = [sample.text for sample in samples], vectors(bench, samples)
+        features = Features.fit(bench.config.classifier, texts, raw)
+        fitted = out_of_fold(bench, samples)
+        head = Head.fit(bench.config.classifier, features(texts, raw), [s.label for s in samples]).at(
+            fitted.temperature
+        )
+        mean = raw.mean(axis=0)
+        real = Rows(samples, centred(raw, mean), fitted.probabilities, fitted.labels)
+        return cls(bench, real, features, head, mean)
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """Thresholds, and what they would drop of the real rows."""
+        gate = self.bench.config.gate
+        return calibrate(gate.rules, self.real, gate.budget, gate.class_rows)
+
+    def stack(self, accepted: Sequence[Sample] = ()) -> Stack:
+        """The stack, with `accepted` synthetic rows as siblings."""
+        stack = Stack(self.bench.config.gate.rules, self.real, self.calibration)
+        stack.remember(self.rows(accepted))
+        return stack
+
+    def rows(self, samples: Sequence[Sample]) -> Rows:
+        """Candidates with their vectors and the classifier's probabilities."""
+        raw = vectors(self.bench, samples)
+        if not samples:
+            empty = np.zeros((0, len(self.head.labels)), dtype=np.float32)
+            return Rows([], raw, empty, self.head.labels)
+        probabilities = self.head.probabilities(self.features([sample.text for sample in samples], raw))
+        return Rows(samples, centred(raw, self.mean), probabilities, self.head.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """What a gating did."""
+
+    samples: tuple[Sample, ...]
+    verdicts: tuple[tuple[Verdict, ...], ...]
+    calibration: Calibration
+
+    @property
+    def passed(self) -> int:
+        """Rows that no rule is against."""
+        return sum(all(verdict.passed for verdict in row) for row in self.verdicts)
+
+
+SURPLUS = Verdict("quota", False, "surplus")
+"""Passed every rule, but the class had its rows already; the next `wb generate --more` takes these first."""
+
+
+def keep_quota(samples: Sequence[Sample], verdicts: Sequence[list[Verdict]], room: dict[str, int]) -> None:
+    """Mark rows that passed as surplus where their class has no `room` left; classes not in `room` have no quota."""
+    for sample, row in zip(samples, verdicts, strict=True):
+        if sample.label not in room or not all(verdict.passed for verdict in row):
+            continue
+        if room[sample.label] > 0:
+            room[sample.label] -= 1
+        else:
+            row.append(SURPLUS)
+
+
+def gate_bench(bench: Bench) -> Gated:
+    """Gate all candidates of the bench anew, in the order they came; the new verdicts count from now on.
+
+    A class that had surplus rows keeps the number of rows that it had: a milder gate does not exceed a quota.
+    """
+    with bench.alone("gate"):
+        judge = Judge.of(bench)
+        before = bench.ledger.candidates()
+        samples = [candidate.sample for candidate in before]
+        full = {candidate.sample.label for candidate in before if SURPLUS in candidate.verdicts}
+        room = {label: sum(c.accepted and c.sample.label == label for c in before) for label in full}
+        verdicts = judge.stack().check(judge.rows(samples))
+        keep_quota(samples, verdicts, room)
+        with bench.ledger.write("gate", "all", {"rows": len(samples)}) as writer:
+            for sample, row in zip(samples, verdicts, strict=True):
+                writer.verdicts(sample.id, row)
+    return Gated(tuple(samples), tuple(tuple(row) for row in verdicts), judge.calibration)
+
+
+def gate_rows(bench: Bench, samples: Sequence[Sample], *, add: bool) -> Gated:
+    """Gate rows that were made elsewhere; with `add` they become candidates of the bench, verdicts included."""
+    judge = Judge.of(bench)
+    known = {candidate.sample.id for candidate in bench.ledger.candidates()}
+    siblings = [sample for sample in bench.ledger.accepted() if sample.id not in {row.id for row in samples}]
+    verdicts = judge.stack(siblings).check(judge.rows(samples))
+    if add:
+        with bench.ledger.write("gate", "added", {"rows": len(samples)}) as writer:
+            writer.samples([sample for sample in samples if sample.id not in known])
+            for sample, row in zip(samples, verdicts, strict=True):
+                writer.verdicts(sample.id, row)
+    return Gated(tuple(samples), tuple(tuple(row) for row in verdicts), judge.calibration)
