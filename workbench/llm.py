@@ -232,16 +232,16 @@ class Recorded:
 def _recorded_rows(path: Path) -> dict[str, list[str]]:
     rows: dict[str, list[str]] = {}
     try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                row = json.loads(line)
-                rows.setdefault(row["asked"], []).append(row["text"])
+        lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError as exc:
         raise ConfigError(f"There is no recording {path}.", "Mend llm.endpoints.0.path in wb.yaml.") from exc
-    except (json.JSONDecodeError, KeyError, TypeError) as exc:
-        raise DataError(
-            f"{path}:{number} is not a recorded completion.", 'Each line: {"asked": class, "text": row}'
-        ) from exc
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            rows.setdefault(row["asked"], []).append(row["text"])
+        except (json.JSONDecodeError, KeyError, TypeError) as exc:
+            shape = 'Each line: {"asked": class, "text": row}'
+            raise DataError(f"{path}:{number} is not a recorded completion.", shape) from exc
     return rows
 
 

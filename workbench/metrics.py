@@ -44,8 +44,7 @@ class Tally:
 
     def macro_f1(self, classes: Ints) -> Floats:
         """[...] mean F1 over the named classes."""
-        found: Floats = self.f1[..., classes].mean(axis=-1) if len(classes) else np.zeros(self.hits.shape[:-1])
-        return found
+        return np.asarray(self.f1[..., classes].mean(axis=-1)) if len(classes) else np.zeros(self.hits.shape[:-1])
 
     @property
     def weighted_f1(self) -> Floats:
@@ -56,7 +55,8 @@ class Tally:
 def ratio(top: Any, bottom: Any) -> Floats:
     """Elementwise top / bottom, 0 where bottom is 0."""
     top, bottom = np.asarray(top, dtype=np.float64), np.asarray(bottom, dtype=np.float64)
-    return np.divide(top, bottom, out=np.zeros(np.broadcast(top, bottom).shape), where=bottom > 0)
+    found: Floats = np.divide(top, bottom, out=np.zeros(np.broadcast(top, bottom).shape), where=bottom > 0)
+    return found
 
 
 def tally(true: Ints, predicted: Ints, classes: int, weights: Floats | None = None) -> Tally:

@@ -86,7 +86,7 @@ def show_scores(arms: Any, verdicts: Any) -> None:
 
 
 def _overall(verdicts: Any, name: str) -> str:
-    return (verdicts.get(name) or {}).get("overall", "")
+    return str((verdicts.get(name) or {}).get("overall", ""))
 
 
 def interval(metric: Any) -> str:

@@ -3,7 +3,7 @@
 from workbench.config import Strict
 from workbench.data.clean import CleanConfig, clean
 from workbench.data.export import FORMATS, card, export
-from workbench.data.formats import recognise
+from workbench.data.formats import parts_of, recognise
 from workbench.data.read import Batch, Told, read
 from workbench.data.split import SplitConfig, split
 from workbench.data.table import read_table
@@ -18,6 +18,7 @@ __all__ = [
     "card",
     "clean",
     "export",
+    "parts_of",
     "read",
     "read_table",
     "recognise",

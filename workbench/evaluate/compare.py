@@ -181,7 +181,8 @@ class _Space:
 
     def noise(self, draws: int) -> Floats:
         """[draws, family] of the floor's size."""
-        return np.random.default_rng(3).standard_normal((draws, len(self.floor))) * self.floor
+        noise: Floats = np.random.default_rng(3).standard_normal((draws, len(self.floor))) * self.floor
+        return noise
 
     def effects(self, point: Floats, half: Floats, smallest: Floats, after: Sequence[str]) -> list[Effect]:
         """The differences with their outcomes; classes with too few test rows at the end, as "cannot tell"."""

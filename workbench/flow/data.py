@@ -150,10 +150,7 @@ def revert(bench: Bench, operation: int | None) -> Changed:
     known = [
         o for o in bench.ledger.operations() if o.stage == "data" and o.kind in ("clean", "split") and not o.undone
     ]
-    if operation is None and known:
-        chosen = known[-1]
-    else:
-        chosen = next((o for o in known if o.id == operation), None)  # type: ignore[assignment]  # narrowed below
+    chosen = next((o for o in reversed(known) if operation in (None, o.id)), None)
     if chosen is None:
         ids = ", ".join(f"{o.id} ({o.kind})" for o in known) or "none"
         what = f"Operation {operation} cannot be reverted." if operation else "There is nothing to revert."

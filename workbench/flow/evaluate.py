@@ -103,7 +103,7 @@ class _Evaluate:
         self.rows_hash, self.key = rows_hash, key
         self.true = [sample.label for sample in samples]
         self.main = list(runs)[-1]
-        self.base = list(runs)[0] if len(runs) > 1 else ""
+        self.base = next(iter(runs)) if len(runs) > 1 else ""
 
     def run(self) -> Evaluation:
         """Predict, score, compare, write, record."""
@@ -246,5 +246,5 @@ def _predictions(path: Path) -> dict[str, list[str]]:
     bad = next((row for row in table.rows if row.problem), None)
     if bad:
         raise DataError(f"{path}:{bad.line}: {bad.say}", "Scores of part of a file would mislead: mend the row.")
-    names = [name for name in ("y_true", "y_pred", "id") if name in table.columns]
-    return {name: [str(row.values.get(name)) for row in table.rows] for name in names}
+    kept = [name for name in ("y_true", "y_pred", "id") if name in table.columns]
+    return {name: [str(row.values.get(name)) for row in table.rows] for name in kept}

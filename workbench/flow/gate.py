@@ -1,17 +1,20 @@
 """Gate candidates: calibrate on the real rows, judge, record."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from workbench.bench import Bench
 from workbench.classify import Features, Floats, Head
+from workbench.data import parts_of, read_table, recognise
 from workbench.errors import DataError
 from workbench.flow.signals import out_of_fold, vectors
 from workbench.gate import Calibration, Rows, Stack, calibrate
-from workbench.records import Sample, Verdict
+from workbench.records import Origin, Sample, Turn, Verdict, digest
 from workbench.similarity import centred
 
 
@@ -115,15 +118,55 @@ def gate_bench(bench: Bench) -> Gated:
     return Gated(tuple(samples), tuple(tuple(row) for row in verdicts), judge.calibration)
 
 
-def gate_rows(bench: Bench, samples: Sequence[Sample], *, add: bool) -> Gated:
-    """Gate rows that were made elsewhere; with `add` they become candidates of the bench, verdicts included."""
+def gate_file(
+    bench: Bench, path: Path, *, text: str | None, label: str | None, add: bool
+) -> tuple[Gated, list[dict[str, Any]]]:
+    """Gate rows that were made elsewhere. Returns the gating and the file's own columns, row by row, in its order.
+
+    Rows without text or of an unknown class are judged too; nothing is left out. With `add` they become candidates.
+
+    Raises:
+        DataError: the file cannot be read, or its columns are not understood.
+    """
+    table = read_table(path)
+    columns = recognise(table.columns, text, label, None)
+    if not columns.label:
+        names = ", ".join(table.columns)
+        raise DataError(f"No column looks like a label; there are: {names}.", "Name it: --label COLUMN")
+    samples: list[Sample] = []
+    broken: dict[int, Verdict] = {}
+    for number, row in enumerate(table.rows):
+        key = digest(table.fingerprint, str(number), "candidate")
+        turns: tuple[Turn, ...] = (Turn("user", ""),)
+        name = ""
+        try:
+            parts = parts_of(row.values, columns, bench.config.data.first_role)
+            turns, name = parts.turns, parts.label
+        except ValueError as exc:
+            broken[number] = Verdict("read", False, str(exc.args[0]))
+        if row.problem:
+            broken[number] = Verdict("read", False, row.problem)
+        origin = Origin("external", "", "", (), 0, "")
+        samples.append(Sample(key, turns, name, "train", "synthetic", origin, dict(row.values)))
+    gated = _gate_rows(bench, samples, broken, add=add)
+    return gated, [row.values or {"line": row.line, "raw": row.raw} for row in table.rows]
+
+
+def _gate_rows(bench: Bench, samples: Sequence[Sample], broken: Mapping[int, Verdict], *, add: bool) -> Gated:
     judge = Judge.of(bench)
-    known = {candidate.sample.id for candidate in bench.ledger.candidates()}
-    siblings = [sample for sample in bench.ledger.accepted() if sample.id not in {row.id for row in samples}]
+    ours = {sample.id for sample in samples}
+    siblings = [sample for sample in bench.ledger.accepted() if sample.id not in ours]
     verdicts = judge.stack(siblings).check(judge.rows(samples))
+    known = set(judge.head.labels)
+    for i, (sample, row) in enumerate(zip(samples, verdicts, strict=True)):
+        if i in broken:
+            row.insert(0, broken[i])
+        elif sample.label not in known:
+            row.insert(0, Verdict("read", False, "unknown_class"))
     if add:
         with bench.ledger.write("gate", "added", {"rows": len(samples)}) as writer:
-            writer.samples([sample for sample in samples if sample.id not in known])
-            for sample, row in zip(samples, verdicts, strict=True):
-                writer.verdicts(sample.id, row)
+            writer.samples([sample for i, sample in enumerate(samples) if i not in broken])
+            for i, (sample, row) in enumerate(zip(samples, verdicts, strict=True)):
+                if i not in broken:
+                    writer.verdicts(sample.id, row)
     return Gated(tuple(samples), tuple(tuple(row) for row in verdicts), judge.calibration)

@@ -1,5 +1,6 @@
 """The store: every fact of a bench in one file, `wb.db`. Facts are appended, never rewritten."""
 
-from workbench.ledger.store import Candidate, Ledger, Operation, Reply, Run
+from workbench.ledger.facts import Candidate, Operation, Reply, Run
+from workbench.ledger.store import Ledger
 
 __all__ = ["Candidate", "Ledger", "Operation", "Reply", "Run"]

@@ -1,0 +1,69 @@
+"""What the ledger gives out beside the records: operations, replies, candidates, runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.records import Sample, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One command that changed the bench."""
+
+    id: int
+    stage: str
+    kind: str
+    details: Mapping[str, Any]
+    at: str
+    undoes: int | None
+    undone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model answered to one request. `cost` is a decimal string, empty where the price is unknown."""
+
+    id: str
+    label: str
+    against: str
+    strategy: str
+    draw: int
+    rows: int
+    """Rows that were asked for."""
+    prompt: str
+    parents: tuple[str, ...]
+    seed: int
+    messages: tuple[Mapping[str, str], ...]
+    model: str
+    endpoint: str
+    text: str
+    finish: str
+    tokens_in: int
+    tokens_out: int
+    cost: str
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A synthetic row with the verdicts of its newest gating; none where it has not been gated."""
+
+    sample: Sample
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def accepted(self) -> bool:
+        """Gated, and no rule against it."""
+        return bool(self.verdicts) and all(verdict.passed for verdict in self.verdicts)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A training or evaluation run."""
+
+    id: str
+    kind: str
+    version: str | None
+    summary: Mapping[str, Any]
+    at: str
