@@ -13,7 +13,7 @@ class TrainConfig(Strict):
 
     method: Literal["classifier"] = "classifier"
     """Which trainer."""
-    replicas: int = 5
+    replicas: int = 20
     """Heads trained on bootstraps of the rows, for the training part of intervals and verdicts."""
     synthetic_per_class: int = 0
     """Most accepted synthetic rows used per class (a seeded choice); 0 for all."""
