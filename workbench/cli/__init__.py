@@ -3,12 +3,27 @@
 import sys
 
 import typer
+from typer.core import TyperGroup
 
 from workbench.cli import data, diagnose, evaluate, gate, generate, init, run, train, why
 from workbench.cli.output import report_error
 
+
+class Verbs(TyperGroup):
+    """The verbs of `wb`. Ctrl-C is answered here: typer itself would only exit."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer's own context class
+        """Run a verb."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            report_error("Stopped.", "What was finished is stored; the same command goes on from there.")
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
     name="wb",
+    cls=Verbs,
     help="From an imbalanced or confused intent set to an honest verdict: data, diagnose, generate, gate, train, evaluate.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -39,9 +54,3 @@ def main() -> None:
     except WorkbenchError as error:
         report_error(error.message, error.hint)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        report_error("Stopped.", "What was finished is stored; the same command goes on from there.")
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)

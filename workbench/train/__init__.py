@@ -3,9 +3,9 @@
 from typing import Literal
 
 from workbench.config import Strict
-from workbench.train.classifier import fit_classifier
+from workbench.train.classifier import fit_classifier, fit_heads
 
-__all__ = ["TrainConfig", "fit_classifier"]
+__all__ = ["TrainConfig", "fit_classifier", "fit_heads"]
 
 
 class TrainConfig(Strict):

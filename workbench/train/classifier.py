@@ -28,14 +28,22 @@ def fit_classifier(
     labels = [sample.label for sample in samples]
     features = Features.fit(config, texts, vectors)
     x = features(texts, vectors)
-    head = Head.fit(config, x, labels)
+    head, heads = fit_heads(config, samples, x, replicas=replicas, seed=seed)
     # Synthetic rows resemble each other: probabilities are calibrated on the human rows alone.
     fitted = cross_fit(config, [sample.id for sample in samples], x, labels)
     human = np.array([sample.source == "human" for sample in samples])
     temperature = fitted.temperature * temperature_of(fitted, human)
+    return Classifier(features, head.at(temperature), tuple(h.at(temperature) for h in heads), encoder)
+
+
+def fit_heads(
+    config: ClassifierConfig, samples: Sequence[Sample], x: Floats, *, replicas: int, seed: int
+) -> tuple[Head, list[Head]]:
+    """The head of all samples, and those of `replicas` bootstraps of them, on their features `x` [n, d]."""
+    labels = [sample.label for sample in samples]
     draws = (bootstrap(samples, np.random.default_rng([seed, replica])) for replica in range(replicas))
     heads = [Head.fit(config, x[draw], [labels[i] for i in draw]) for draw in draws]
-    return Classifier(features, head.at(temperature), tuple(h.at(temperature) for h in heads), encoder)
+    return Head.fit(config, x, labels), heads
 
 
 def bootstrap(samples: Sequence[Sample], random: np.random.Generator) -> Ints:
