@@ -118,6 +118,7 @@ class Head:
             DataError: fewer than two classes.
         """
         from sklearn.linear_model import LogisticRegression
+        from threadpoolctl import threadpool_limits
 
         if len(set(labels)) < 2:
             raise DataError(
@@ -125,7 +126,9 @@ class Head:
             )
         weight = "balanced" if config.class_weight else None
         model = LogisticRegression(C=config.strength, class_weight=weight, max_iter=500, tol=1e-3)
-        model.fit(features, np.asarray(labels, dtype=object))
+        # A few thousand rows: threads of the linear algebra cost more than they bring, ten times more on a busy machine.
+        with threadpool_limits(1):
+            model.fit(features, np.asarray(labels, dtype=object))
         coefficients, intercept = model.coef_, model.intercept_
         if len(model.classes_) == 2:  # scikit-learn keeps one row of weights for two classes
             coefficients, intercept = (

@@ -209,6 +209,8 @@ class Recorded:
         shipped = endpoint.path.startswith("demo:")
         path = DEMO / endpoint.path[5:] / "candidates.jsonl" if shipped else root / endpoint.path
         self.config, self.name, self.model, self.currency = endpoint, f"recorded:{endpoint.path}", "recorded", ""
+        if endpoint.shuffle_labels:
+            self.model = "recorded, shuffled"
         self.settings = self.name + (" shuffled" if endpoint.shuffle_labels else "")
         self._rows = _recorded_rows(path)
         if endpoint.shuffle_labels:

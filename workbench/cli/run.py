@@ -41,21 +41,14 @@ def demo(
     settings: SetOption = None,
 ) -> None:
     """Show the whole loop on 276 shipped dialogues, with recorded completions instead of a model: no key, no network."""
-    from workbench.assets import find
-    from workbench.bench import FILE, Bench
-    from workbench.flow.init import init
+    from workbench.flow.demo import demo_bench
     from workbench.flow.run import run as loop
 
     home = folder or Path("wb-demo-shuffled" if shuffle_labels else "wb-demo")
-    if not (home / FILE).is_file():
-        init(home, "telecom")
-    shuffled = (
-        ["llm.endpoints=[{kind: recorded, path: 'demo:telecom', shuffle_labels: true}]"] if shuffle_labels else []
-    )
+    bench = demo_bench(home, settings or (), shuffled=shuffle_labels)
     say(f"Bench: {home}. The completions are RECORDED: written earlier and shipped with wb, not bought now.")
     if shuffle_labels:
         say("Their classes are SHUFFLED: an honest verdict must not say 'improved'.")
-    bench = Bench.find(home, [*shuffled, *(settings or ())], pipeline=find("pipelines", "demo.yaml"))
     show_outcome(loop(bench, say))
 
 

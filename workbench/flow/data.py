@@ -1,18 +1,21 @@
-"""Bring rows into the ledger, clean and split them there, give them out."""
+"""Bring rows into the ledger, clean and split them there, look at them, give them out."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from workbench.bench import Bench
-from workbench.data import FORMATS, Told, card, export, read
+from workbench.data import CHAT_FORMATS, FORMATS, Batch, Columns, Layout, Told, balanced, card, export, read
 from workbench.data import clean as clean_rows
 from workbench.data import split as split_rows
-from workbench.data.export import Layout, balanced
-from workbench.data.formats import Columns
 from workbench.errors import DataError, UsageError, one_of
-from workbench.records import SPLITS, Reject, Sample
+from workbench.flow.plan import known_labels
+from workbench.generate import resolve_label
+from workbench.ledger import Operation
+from workbench.records import SEP, SPLITS, Change, Reject, Sample
 from workbench.runs import write_jsonl
 
 
@@ -21,21 +24,40 @@ class Added:
     """What an import did."""
 
     file: str
+    """The path as it was given."""
     format: str
     encoding: str
     text: str
     label: str
+    """Column of the class; empty where the assistant's answer names it."""
+    label_id: str
+    """Column of the class's number; empty where there is none."""
     new: int
     known: int
     """Rows that were in the bench already."""
     classes: int
+    splits: Mapping[str, int]
+    """Rows of the file per split."""
     rejects: tuple[Reject, ...]
     rejects_file: Path | None
+    notes: tuple[str, ...]
+    dry_run: bool
 
     @property
     def rejected(self) -> int:
         """Rows that could not be used."""
         return len(self.rejects)
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What a change does to a row, for people."""
+
+    id: str
+    reason: str
+    before: str
+    after: str
+    """The new text; empty where the row is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +69,24 @@ class Changed:
     counts: Mapping[str, int]
     notes: tuple[str, ...]
     say: str
+    edits: tuple[Edit, ...] = ()
+    """Every change of a cleaning."""
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What an export wrote."""
+
+    file: Path
+    card: Path
+    rows: int
+    synthetic: int
+    notes: tuple[str, ...]
 
 
 def add(
-    bench: Bench,
-    file: Path | str,
-    *,
-    text: str | None = None,
-    label: str | None = None,
-    label_id: str | None = None,
-    split: str | None = None,
-    dry_run: bool = False,
+    bench: Bench, file: Path | str, told: Told | None = None, *, split: str | None = None, dry_run: bool = False
 ) -> Added:
     """Read a file into the ledger, in one transaction: a kill leaves nothing half-done.
 
@@ -69,76 +98,133 @@ def add(
     place = next((name for name in SPLITS if name == split), None)
     if split and place is None:
         raise UsageError(f"There is no split {split!r}.", one_of(split, SPLITS))
-    batch = read(path, Told(text, label, label_id, place), bench.config.data.first_role)
-    new, rejects_file = 0, None
-    if not dry_run:
-        details = {
-            "file": path.name,
-            "columns": asdict(batch.columns),
-            "order": batch.order,
-            "rows": len(batch.samples),
-        }
-        with bench.ledger.write("data", "add", details) as writer:
-            new = writer.samples(batch.samples)
-            writer.label_ids(batch.label_ids)
-            if new:
-                writer.rejects(batch.rejects)
-            operation = writer.operation
-        if batch.rejects:
-            rejects_file = bench.root / "rejects" / f"{operation:04d}-{path.name}.jsonl"
-            rejects_file.parent.mkdir(exist_ok=True)
-            write_jsonl(rejects_file, (asdict(reject) for reject in batch.rejects))
+    told = replace(told or Told(), split=place)
+    batch = read(path, told, bench.config.data.first_role)
+    details = {
+        "file": path.name,
+        "fingerprint": batch.fingerprint,
+        "columns": asdict(batch.columns),
+        "order": batch.order,
+        "encoding": batch.encoding,
+        "line_end": batch.line_end,
+        "system": batch.system,
+        "rows": len(batch.samples),
+        "rejected": len(batch.rejects),
+    }
+    seen = any(operation.details["fingerprint"] == batch.fingerprint for operation in _adds(bench))
+    there = _there(bench, batch) if seen else {}
+    new, rejects_file = len(batch.samples) - len(there), None
+    if not dry_run and (new or not seen):
+        new, rejects_file = _store(bench, batch, details, path)
+    others = Counter(name for name in there.values() if place and name != place)
+    stay = "rows that were there already keep their split: " + ", ".join(f"{n} in {name}" for name, n in others.items())
+    notes = (*batch.notes, *([stay] if others else []))
     return Added(
-        path.name,
-        batch.columns.format,
+        str(file),
+        _format_name(batch.columns),
         batch.encoding,
         batch.columns.text,
         batch.columns.label,
+        batch.columns.label_id,
         new,
-        0 if dry_run else len(batch.samples) - new,
-        len({sample.label for sample in batch.samples}),
+        len(batch.samples) - new,
+        len({sample.label for sample in batch.samples if sample.label}),
+        Counter(sample.split for sample in batch.samples),
         tuple(batch.rejects),
         rejects_file,
+        notes,
+        dry_run,
     )
 
 
+def _store(bench: Bench, batch: Batch, details: Mapping[str, Any], path: Path) -> tuple[int, Path | None]:
+    """Rows and rejects into the ledger. Returns how many rows were new, and where the rejects can be read."""
+    rejects_file = None
+    with bench.ledger.write("data", "add", details) as writer:
+        new = writer.samples(batch.samples)
+        writer.label_ids(batch.label_ids)
+        writer.rejects(batch.rejects)
+        if batch.rejects:
+            rejects_file = bench.root / "rejects" / f"{writer.operation:04d}-{path.name}.jsonl"
+            rejects_file.parent.mkdir(exist_ok=True)
+            write_jsonl(rejects_file, (asdict(reject) for reject in batch.rejects))
+    return new, rejects_file
+
+
+def _adds(bench: Bench) -> list[Operation]:
+    return [o for o in bench.ledger.operations() if o.stage == "data" and o.kind == "add"]
+
+
+def _there(bench: Bench, batch: Batch) -> dict[str, str]:
+    """Rows of the file that the bench has already, and their split."""
+    ours = {sample.id for sample in batch.samples}
+    stored = bench.ledger.samples(source=None, everything=True)
+    return {row.id: row.split for row in stored if row.id in ours}
+
+
+def _format_name(columns: Columns) -> str:
+    if columns.format == "table":
+        return "CMCC-34 table" if columns.text == "sentence_sep" else "table"
+    names = {
+        "chat": "chat messages (GLM-4)",
+        "turns": "dialogues with roles",
+        "sharegpt": "ShareGPT",
+        "alpaca": "Alpaca",
+    }
+    return names[columns.format]
+
+
 def clean(bench: Bench, *, dry_run: bool = False) -> Changed:
-    """Clean the human rows; every change is a fact of its own and can be reverted."""
+    """Clean the human rows; every change is a fact of its own and can be reverted.
+
+    Raises:
+        DataError: there are no rows.
+    """
     samples = _rows(bench)
-    changes = clean_rows(samples, bench.config.data.clean)
-    counts = Counter(change.reason for change in changes)
-    dropped = sum(change.field == "dropped" for change in changes)
-    touched = len({change.sample for change in changes if change.field != "dropped"})
-    say = f"{touched} rows mended, {dropped} dropped, of {len(samples)}"
-    operation = None
-    if changes and not dry_run:
-        with bench.ledger.write("data", "clean", {"counts": dict(counts)}) as writer:
-            writer.changes(changes)
-            operation = writer.operation
-    return Changed(operation, counts, _conflicts(samples), say)
-
-
-def _conflicts(samples: Sequence[Sample]) -> tuple[str, ...]:
-    labels: dict[str, set[str]] = {}
-    for sample in samples:
-        labels.setdefault(sample.text_id, set()).add(sample.label)
-    n = sum(len(some) > 1 for some in labels.values())
-    return (f"{n} texts stand under several labels and were kept; `wb diagnose` lists them",) if n else ()
-
-
-def split(bench: Bench, *, dry_run: bool = False) -> Changed:
-    """Distribute the rows that are in train over train, dev and test."""
-    samples = _rows(bench)
-    found = split_rows(samples, bench.config.data.split, bench.config.seed)
-    counts = Counter(str(change.value) for change in found.changes)
-    stay = sum(sample.split == "train" for sample in samples) - len(found.changes)
-    say = f"split: {stay} rows in train, {counts['dev']} moved to dev, {counts['test']} to test"
+    found = clean_rows(samples, bench.config.data.clean)
+    counts = Counter(change.reason for change in found.changes)
+    dropped = {change.sample for change in found.changes if change.field == "dropped"}
+    touched = {change.sample for change in found.changes if change.field != "dropped"} - dropped
+    would = "would be " if dry_run else ""
+    say = f"{len(touched)} rows {would}mended, {len(dropped)} {would}dropped, of {len(samples)}"
     operation = None
     if found.changes and not dry_run:
-        with bench.ledger.write("data", "split", {"counts": dict(counts), "seed": bench.config.seed}) as writer:
+        with bench.ledger.write("data", "clean", {"counts": dict(counts)}) as writer:
             writer.changes(found.changes)
             operation = writer.operation
-    return Changed(operation, counts, tuple(found.notes), say)
+    return Changed(operation, counts, tuple(found.notes), say, _edits(samples, found.changes), dry_run)
+
+
+def _edits(samples: Sequence[Sample], changes: Sequence[Change]) -> tuple[Edit, ...]:
+    now = {sample.id: sample.text for sample in samples}
+    edits = []
+    for change in changes:
+        after = SEP.join(turn.text for turn in change.value) if change.field == "turns" else ""
+        edits.append(Edit(change.sample, change.reason, now[change.sample], after))
+        now[change.sample] = after
+    return tuple(edits)
+
+
+def split(bench: Bench, *, redo: bool = False, dry_run: bool = False) -> Changed:
+    """Fill dev and test from train; with `redo` draw anew what is there.
+
+    Raises:
+        DataError: there are no rows, or none has the column to group by.
+    """
+    config = bench.config.data.split
+    found = split_rows(_rows(bench), config, bench.config.seed, redo=redo)
+    counts = Counter(str(change.value) for change in found.changes)
+    would = "would move" if dry_run else "moved"
+    moved = ", ".join(f"{counts[name]} {would} to {name}" for name in ("train", "dev", "test") if counts[name])
+    now = ", ".join(f"{name} {n}" for name, n in found.counts.items() if n)
+    say = f"split: {moved or 'no row moves'}; {'then' if dry_run else 'now'} {now}"
+    operation = None
+    if found.changes and not dry_run:
+        details = {"counts": dict(counts), "seed": bench.config.seed, "redo": redo, **config.model_dump()}
+        with bench.ledger.write("data", "split", details) as writer:
+            writer.changes(found.changes)
+            operation = writer.operation
+    return Changed(operation, counts, tuple(found.notes), say, dry_run=dry_run)
 
 
 def revert(bench: Bench, operation: int | None) -> Changed:
@@ -147,18 +233,68 @@ def revert(bench: Bench, operation: int | None) -> Changed:
     Raises:
         DataError: there is none, or it cannot be reverted.
     """
-    known = [
-        o for o in bench.ledger.operations() if o.stage == "data" and o.kind in ("clean", "split") and not o.undone
-    ]
-    chosen = next((o for o in reversed(known) if operation in (None, o.id)), None)
+    known = {o.id: o for o in bench.ledger.operations() if _changes_rows(o) and not o.undone}
+    chosen = known.get(max(known, default=0) if operation is None else operation)
     if chosen is None:
-        ids = ", ".join(f"{o.id} ({o.kind})" for o in known) or "none"
-        what = f"Operation {operation} cannot be reverted." if operation else "There is nothing to revert."
-        raise DataError(what, f"Operations that can: {ids}")
+        listed = ", ".join(f"{o.id} ({o.kind})" for o in known.values()) or "none"
+        what = "There is nothing to revert." if operation is None else f"Operation {operation} cannot be reverted."
+        raise DataError(what, f"Cleanings and splittings that can be: {listed}")
     counts = bench.ledger.change_counts(chosen.id)
-    with bench.ledger.write("data", "revert", {"counts": dict(counts)}, undoes=chosen.id) as writer:
-        undo = writer.operation
-    return Changed(undo, counts, (), f"reverted operation {chosen.id} ({chosen.kind}): {sum(counts.values())} changes")
+    with bench.ledger.write("data", "revert", {"counts": dict(counts)}, undoes=chosen.id):
+        pass
+    n = sum(counts.values())
+    return Changed(None, counts, (), f"operation {chosen.id} ({chosen.kind}) is taken back with its {n} changes")
+
+
+def _changes_rows(operation: Operation) -> bool:
+    return operation.stage == "data" and operation.kind in ("clean", "split")
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Rows per class and split, and what became of synthetic ones."""
+
+    columns: tuple[str, ...]
+    classes: tuple[tuple[object, ...], ...]
+    """One line of `columns` for each class, largest first."""
+    rows: int
+    accepted: int
+
+
+def summary(bench: Bench) -> Summary:
+    """Rows of each class, largest first.
+
+    Raises:
+        DataError: there are no rows.
+    """
+    human, candidates = _rows(bench), bench.ledger.candidates()
+    ids = bench.ledger.label_ids()
+    per_split = Counter((row.label, row.split) for row in human)
+    made = Counter(candidate.sample.label for candidate in candidates)
+    accepted = Counter(candidate.sample.label for candidate in candidates if candidate.accepted)
+    total = Counter(row.label for row in human)
+    labels = sorted(total.keys() | made.keys(), key=lambda label: (-total[label], label))
+    used = [name for name in SPLITS if any(row.split == name for row in human)]
+    classes = tuple(
+        (ids.get(label, ""), label, *(per_split[label, name] for name in used), accepted[label], made[label])
+        for label in labels
+    )
+    return Summary(("number", "class", *used, "accepted", "candidates"), classes, len(human), accepted.total())
+
+
+def rows(
+    bench: Bench, *, label: str | None = None, split: str | None = None, source: str | None = None
+) -> list[Sample]:
+    """Human and synthetic rows, in the order they came; `label` is a name or number.
+
+    Raises:
+        UsageError: the class, split or source is unknown.
+    """
+    for value, known, what in ((split, SPLITS, "split"), (source, ("human", "synthetic"), "source")):
+        if value and value not in known:
+            raise UsageError(f"There is no {what} {value!r}.", one_of(value, known))
+    name = resolve_label(label, *known_labels(bench)) if label else None
+    return [row for row in bench.ledger.samples(source=source, split=split) if name is None or row.label == name]
 
 
 def _rows(bench: Bench) -> list[Sample]:
@@ -169,35 +305,84 @@ def _rows(bench: Bench) -> list[Sample]:
 
 
 def layout(bench: Bench) -> Layout:
-    """How the first file that was added looked."""
-    first = next((o for o in bench.ledger.operations() if o.stage == "data" and o.kind == "add"), None)
-    if first is None:
+    """How the files that were added looked: names and order of columns from the first, further columns after them."""
+    adds = _adds(bench)
+    if not adds:
         return Layout(Columns("table", "text", "label"), ("text", "label"), {})
-    return Layout(Columns(**first.details["columns"]), tuple(first.details["order"]), bench.ledger.label_ids())
+    first = adds[0].details
+    return Layout(
+        Columns(**first["columns"]),
+        tuple(first["order"]),
+        bench.ledger.label_ids(),
+        bench.config.data.first_role,
+        next((o.details["system"] for o in adds if o.details["system"]), ""),
+        first["line_end"],
+        first["encoding"] == "UTF-8 with BOM",
+    )
 
 
 def give(
-    bench: Bench, path: Path, form: str, *, split: str | None, synthetic: bool, even: bool
-) -> tuple[list[Sample], Path]:
-    """Export rows with a dataset card beside them. Returns the rows and the card's path.
+    bench: Bench, path: Path, form: str, *, split: str | None = None, synthetic: bool = True, even: bool = False
+) -> Given:
+    """Export rows, with a dataset card beside them.
 
     Raises:
         UsageError: the format or split is unknown.
-        DataError: there are no rows.
+        DataError: there are no rows, or the file cannot be written.
     """
     if form not in FORMATS:
         raise UsageError(f"There is no format {form!r}.", one_of(form, FORMATS))
     if split and split not in SPLITS:
         raise UsageError(f"There is no split {split!r}.", one_of(split, SPLITS))
-    rows = [*_rows(bench), *(bench.ledger.accepted() if synthetic else [])]
+    _refuse(bench, path)
+    human = _rows(bench)
+    rows = [*human, *(bench.ledger.accepted() if synthetic else [])]
     rows = [row for row in rows if split is None or row.split == split]
+    rows, notes = _selected(rows, form, bench.config.seed, even=even)
     if not rows:
-        raise DataError(f"The split {split!r} has no rows.", "`wb data show` tells which split has how many.")
-    if even:
-        rows = balanced(rows, bench.config.seed)
+        raise DataError(
+            f"There is no row to export{f' in split {split!r}' if split else ''}.", "`wb data show` counts them."
+        )
     export(rows, path, form, layout(bench))
-    done = [o for o in bench.ledger.operations() if o.kind in ("clean", "split") and not o.undone]
-    history = [f"{o.kind}: " + ", ".join(f"{k} {n}" for k, n in o.details.get("counts", {}).items()) for o in done]
     note = path.with_name(path.name + ".card.md")
-    note.write_text(card(rows, path, history), encoding="utf-8")
-    return rows, note
+    note.write_text(card(rows, path, [*_history(bench), *notes]), encoding="utf-8")
+    return Given(path, note, len(rows), sum(row.source != "human" for row in rows), tuple(notes))
+
+
+def _refuse(bench: Bench, path: Path) -> None:
+    if path.is_dir():
+        raise DataError(f"{path} is a folder.", "Name a file in it.")
+    if path.is_file():
+        print_of = sha256(path.read_bytes()).hexdigest()
+        if any(operation.details.get("fingerprint") == print_of for operation in _adds(bench)):
+            raise DataError(f"{path} is a file that rows of this bench came from.", "Export to another name.")
+
+
+def _selected(rows: list[Sample], form: str, seed: int, *, even: bool) -> tuple[list[Sample], list[str]]:
+    """The rows that such a file can hold, and what was left out."""
+    notes = []
+    labelled = [row for row in rows if row.label]
+    if (form in CHAT_FORMATS or even) and len(labelled) < len(rows):
+        notes.append(f"{len(rows) - len(labelled)} rows without a label were left out")
+        rows = labelled
+    if even and rows:
+        label, size = min(Counter(row.label for row in rows).items(), key=lambda item: item[1])
+        kept = balanced(rows, seed)
+        notes.append(
+            f"balanced: {size} of each class, as many as the smallest has ({label}); {len(rows) - len(kept)} rows left out"
+        )
+        rows = kept
+    return rows, notes
+
+
+def _history(bench: Bench) -> list[str]:
+    lines = []
+    for operation in bench.ledger.operations():
+        if operation.stage != "data" or operation.undone or operation.kind == "revert":
+            continue
+        details = operation.details
+        if operation.kind == "add":
+            lines.append(f"add {details['file']}: {details['rows']} rows, {details['rejected']} rejected")
+        else:
+            lines.append(f"{operation.kind}: " + ", ".join(f"{key} {n}" for key, n in details["counts"].items()))
+    return lines

@@ -34,6 +34,7 @@ def run(bench: Bench, progress: Callable[[str], None]) -> Outcome:
         progress(f"data      {cleaned.say}")
     if not bench.ledger.samples(split="test"):
         progress(f"data      {data.split(bench).say}")
+    progress(f"encoder   {bench.encoder.name}")
     diagnosis = diagnose.diagnose(bench)
     progress(f"diagnose  {diagnosis.say}")
     needs = _needs(bench, diagnosis)
@@ -41,7 +42,7 @@ def run(bench: Bench, progress: Callable[[str], None]) -> Outcome:
     if needs:
         progress(f"generate  {sum(need.count for need in needs)} accepted rows wanted for {len(needs)} classes")
         generated = generate(bench, needs, progress=lambda line: progress(f"gate      {line}"))
-    progress("train     baseline: human rows only")
+    progress("train     no augmentation: human rows only")
     before = train(bench, "human", reuse=True)
     others: dict[str, Path] = {}
     if config.ungated:

@@ -130,7 +130,8 @@ def training_rows(bench: Bench, rows: Rows) -> list[Sample]:
     if rows == "human":
         return human
     synthetic = bench.ledger.accepted() if rows == "gated" else [c.sample for c in bench.ledger.candidates()]
-    usable = [sample for sample in synthetic if sample.text.strip()]
+    # By id, not by arrival: which reply came first must not change the model.
+    usable = sorted((sample for sample in synthetic if sample.text.strip()), key=lambda sample: sample.id)
     limit = bench.config.train.synthetic_per_class
     if not limit:
         return [*human, *usable]
