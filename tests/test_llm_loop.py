@@ -193,7 +193,6 @@ def test_the_key_is_in_no_file_of_the_bench(tmp_path, server):
     assert not [path for path in files if KEY.encode() in path.read_bytes()]
 
 
-@pytest.mark.xfail(strict=True, reason="plan.needs: A:B and B:A make each need twice: IntegrityError")
 def test_a_pair_named_from_both_sides_is_one_pair(tmp_path):
     rows = [{"asked": label, "text": f"{label}的第{i}种说法{'甲乙丙丁戊'[i]}"} for label in LABELS for i in range(5)]
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
@@ -207,7 +206,6 @@ def test_a_pair_named_from_both_sides_is_one_pair(tmp_path):
 
 
 @pytest.mark.parametrize("poison", ["[" * 5000, "[" + "1" * 5000 + "]"])
-@pytest.mark.xfail(strict=True, reason="parse: the stored reply then breaks every later wb generate")
 def test_a_degenerate_reply_does_not_block_the_bench(tmp_path, server, poison):
     server.steps.append(Step(poison))
     server.default = fresh_rows()
@@ -220,7 +218,6 @@ def test_a_degenerate_reply_does_not_block_the_bench(tmp_path, server, poison):
     assert done.accepted == {"查余额": 6}
 
 
-@pytest.mark.xfail(strict=True, reason="flow.generate.result: a refused request fails a command that has its rows")
 def test_a_refused_request_does_not_fail_a_filled_quota(tmp_path, server):
     answers = fresh_rows()
     server.default = lambda body: Step(status=400, body=b"{}") if len(server.requests) == 2 else answers(body)

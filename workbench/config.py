@@ -87,7 +87,8 @@ def _first_problem(exc: ValidationError) -> str:
     if problem["type"] == "extra_forbidden":
         return f"there is no setting {path!r}."
     message = problem["msg"].removeprefix("Value error, ")
-    shown = "" if isinstance(problem["input"], Mapping) else f" (found {problem['input']!r})"
+    # A pasted key must not stand in an error: of key_env the value is not repeated.
+    shown = "" if isinstance(problem["input"], Mapping) or path.endswith("key_env") else f" (found {problem['input']!r})"
     return f"{path}: {message}{shown}."
 
 

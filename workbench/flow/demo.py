@@ -29,6 +29,7 @@ def demo_bench(folder: Path, settings: Sequence[str], *, shuffled: bool) -> Benc
     before = {reply.model for reply in bench.ledger.replies()}
     if before - {"recorded, shuffled" if shuffled else "recorded"}:
         raise UsageError(
-            f"{folder} holds a demo {'without' if shuffled else 'with'} shuffled classes.", "Choose another folder: wb demo DIR"
+            f"{folder} holds a demo {'without' if shuffled else 'with'} shuffled classes.",
+            "Choose another folder: wb demo DIR",
         )
     return bench

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from workbench.bench import Bench
-from workbench.errors import WorkbenchError
+from workbench.errors import ServiceError, WorkbenchError
 from workbench.flow.gate import SURPLUS, Judge, keep_quota
 from workbench.flow.plan import Writer, accepted_counts
 from workbench.gate import Stack
 from workbench.generate import parse_reply
 from workbench.ledger import Reply
-from workbench.llm import Answer, Client, Exhausted, Request, complete, identity, open_client
+from workbench.llm import Answer, Client, Exhausted, Refused, Request, complete, identity, open_client
 from workbench.records import Need, Origin, Reject, Sample, Turn, Verdict, digest
 
 
@@ -35,7 +35,7 @@ class Generated:
     """Of the new replies; None where a price is unknown."""
     currency: str
     stopped_by: str
-    """`quota`, `exhausted`, `saturated`, `max_requests` or `endpoint`."""
+    """`quota`, `exhausted`, `saturated`, `refused` or `max_requests`."""
     say: str
     """A sentence where it stopped short."""
 
@@ -66,6 +66,7 @@ def generate(
         loop = _Loop(bench, needs, max_requests or bench.config.generate.max_requests, progress)
         loop.catch_up()
         if loop.open_needs():
+            loop.prepare()
             asyncio.run(loop.run())
         return loop.result()
 
@@ -103,6 +104,7 @@ class _Loop:
         self.bought: list[Answer] = []
         self.sent = 0
         self.failure: WorkbenchError | None = None
+        self.errors: dict[tuple[str, str, int], WorkbenchError] = {}
         stored = bench.ledger.replies()
         self.progress = [_Progress(need, {r.draw for r in stored if self._same(need, r)}) for need in needs]
         self._judge: Judge | None = None
@@ -148,20 +150,30 @@ class _Loop:
                 for sample, verdicts in zip(spare, self._verdicts(spare), strict=True):
                     writer.verdicts(sample.id, verdicts)
 
+    def prepare(self) -> None:
+        """Make the gate before anything is bought: what comes back must be read at once, or too much is asked for."""
+        self._stack = self.stack
+
     async def run(self) -> None:
         """Buy until every need is filled or has ended."""
         self.client = open_client(self.bench.config.llm, self.bench.root)
         try:
-            errors = await complete(self.client, self.supply, self.record, self.use, self.bench.config.llm.concurrency)
+            errors = await complete(
+                self.client, self.supply, self.record, self.use, self.bench.config.llm.concurrency, self.failed
+            )
         finally:
             await self.client.close()
-        self.failure = next((error for error in errors if not isinstance(error, Exhausted)), None)
+        self.failure = next((error for error in errors if isinstance(error, ServiceError)), None)
 
     def supply(self) -> Request | None:
         """The next request worth sending: for the need that is furthest from its target, flying rows reckoned in."""
         if self.max_requests and self.sent >= self.max_requests:
             return None
         batch = self.bench.config.generate.batch_size
+        # Requests that are not read yet are bets on an acceptance rate that may have changed: their number is bounded.
+        bets = self.bench.config.llm.concurrency * (2 if any(p.yields for p in self.progress) else 1)
+        if sum(p.flying for p in self.progress) >= bets:
+            return None
 
         def missing(p: _Progress) -> float:
             flying = sum(q.expected(batch) for q in self.progress if q.need.label == p.need.label)
@@ -210,9 +222,24 @@ class _Loop:
         for request, reply in stored:
             p = next(p for p in self.progress if p.need.label == request.label and p.need.against == request.against)
             p.flying -= 1
-            if reply is None:  # the request failed, or the recording is at its end
-                p.ended = "exhausted"
+            if reply is None:
+                self._unanswered(p, request)
         self._report(self._line())
+
+    def failed(self, request: Request, error: WorkbenchError) -> None:
+        """Note why a request has no answer."""
+        self.errors[request.label, request.against, request.draw] = error
+
+    def _unanswered(self, p: _Progress, request: Request) -> None:
+        """A recording at its end ends its class; a refused request counts as barren; a dead endpoint ends everything."""
+        error = self.errors.pop((request.label, request.against, request.draw), None)
+        if isinstance(error, Exhausted):
+            p.ended = "exhausted"
+        elif isinstance(error, Refused):
+            self.dropped["refused_request"] += 1
+            p.barren += 1
+            if p.barren >= self.bench.config.generate.patience:
+                p.ended = f"refused: {error.message}"
 
     def read(self, replies: Sequence[Reply]) -> None:
         """Parse, gate and count replies: samples, rejects and verdicts are stored in one transaction."""
@@ -271,11 +298,11 @@ class _Loop:
 
     def result(self) -> Generated:
         """What happened, with a sentence where a class got fewer rows than asked for."""
-        if self.failure is not None:
+        short = [p for p in self.progress if self.accepted[p.need.label] < self.target[p.need.label]]
+        if self.failure is not None and short:
             stored = f"{len(self.bought)} replies of this call are stored; the same command goes on from there."
             raise type(self.failure)(self.failure.message, f"{self.failure.hint} {stored}")
-        short = [p for p in self.progress if self.accepted[p.need.label] < self.target[p.need.label]]
-        ended = next((p.ended for p in short if p.ended), "max_requests") if short else "quota"
+        ended = next((p.ended for p in short if p.ended), "max_requests").partition(":")[0] if short else "quota"
         say = "; ".join(
             f"{p.need.label}: {self.accepted[p.need.label]} of {self.target[p.need.label]} ({p.ended or 'max_requests'})"
             for p in short

@@ -65,7 +65,8 @@ def needs(
     found += class_needs([label for label in wanted if label not in named], counts, "too few rows")
     for left, right in couples:
         found += pair_needs(left, right, counts)
-    return found
+    # A pair that is named from both sides is one pair.
+    return list({(need.strategy, need.label, need.against): need for need in found}.values())
 
 
 def _pair(text: str, labels: Sequence[str], ids: Mapping[str, str]) -> tuple[str, str]:
