@@ -72,19 +72,16 @@ def test_the_smallest_data_give_probabilities_that_are_ones(texts, labels, group
 
 
 @pytest.mark.parametrize("text", ["好", "", "   ", "👍"])
-@pytest.mark.xfail(strict=True, reason="Features.fit: all rows of one character, or empty: scikit-learn's ValueError")
 def test_rows_of_one_short_text_give_probabilities_that_are_ones(text):
     found = fitted([text] * 6, ["a", "b"] * 3)
     assert found.probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.xfail(strict=True, reason="Features.fit: rows that are all alike make TruncatedSVD warn (0/0)")
 def test_rows_of_one_longer_text_do_not_warn():
     assert features(["你好啊"] * 6).shape[0] == 6
 
 
-@pytest.mark.xfail(strict=True, reason="_temperature: where all are as good it is 0.05, which is certainty")
 def test_where_every_temperature_is_as_good_it_is_one():
     assert _temperature(np.zeros((4, 2), np.float32), np.array([0, 1, 0, 1])) == 1.0
 

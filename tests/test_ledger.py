@@ -277,7 +277,6 @@ def test_reading_sees_a_finished_state_while_another_writes(ledger, tmp_path):
     other.close()
 
 
-@pytest.mark.xfail(strict=True, reason="Ledger.open takes the write lock: readers wait for an import")
 def test_opening_to_read_does_not_wait_for_a_writer(ledger, tmp_path):
     done = threading.Event()
 
@@ -312,7 +311,6 @@ def test_a_file_that_is_no_ledger_is_refused_and_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["absent/wb.db", "."])
-@pytest.mark.xfail(strict=True, reason="Ledger.open: unable to open is a raw OperationalError")
 def test_a_place_where_no_ledger_can_be_is_a_data_error(tmp_path, place):
     with pytest.raises(DataError):
         Ledger.open(tmp_path / place)
@@ -320,23 +318,18 @@ def test_a_place_where_no_ledger_can_be_is_a_data_error(tmp_path, place):
 
 @pytest.mark.parametrize("folder", ["a?b", "a%20b", "a#b", "数据 集"])
 def test_a_ledger_lies_where_it_was_asked_for(tmp_path, folder, request):
-    if folder in ("a?b", "a%20b"):
-        mark = "Ledger.open builds a URL from text: `?` puts the file elsewhere, `%` fails; use URL.create"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=mark))
     (tmp_path / folder).mkdir()
     Ledger.open(tmp_path / folder / "wb.db").close()
     assert (tmp_path / folder / "wb.db").is_file()
     assert [path.name for path in tmp_path.iterdir()] == [folder]
 
 
-@pytest.mark.xfail(strict=True, reason="Writer.rejects: a raw row with a lone surrogate is a UnicodeEncodeError")
 def test_a_reject_with_a_lone_surrogate_can_be_stored(ledger):
     with ledger.write("data", "add") as writer:
         writer.rejects([Reject("a.jsonl", 1, "bad", "Bad row.", "\ud83d")])
     assert len(ledger.rejects()) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="ledger: synchronous=NORMAL may lose paid replies at a power cut")
 def test_what_was_paid_for_survives_a_power_cut(ledger):
     with ledger._engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2

@@ -55,7 +55,6 @@ def test_without_runs_the_hint_is_the_command(tmp_path):
     assert caught.value.hint == "Make one with: wb train"
 
 
-@pytest.mark.xfail(strict=True, reason="runs.find_run: names sort as text, so -10 comes before -2")
 def test_the_newest_of_eleven_runs_of_one_second_is_the_eleventh(tmp_path):
     for n in range(1, 12):
         folder = tmp_path / ("20260101-000000-train" + (f"-{n}" if n > 1 else ""))
@@ -64,7 +63,6 @@ def test_the_newest_of_eleven_runs_of_one_second_is_the_eleventh(tmp_path):
     assert find_run(tmp_path, "last", "train").name == "20260101-000000-train-11"
 
 
-@pytest.mark.xfail(strict=True, reason="runs.find_run: a path to a run of another kind is taken")
 def test_a_path_to_a_run_of_another_kind_is_refused(tmp_path):
     finish(tmp_path, "evaluate", {})
     with pytest.raises(DataError):
@@ -97,14 +95,12 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, write):
     assert (tmp_path / "x").read_bytes() == before
 
 
-@pytest.mark.xfail(strict=True, reason="runs.write_jsonl: a lone surrogate is a UnicodeEncodeError")
 def test_lone_surrogates_can_be_written(tmp_path):
     write_jsonl(tmp_path / "rejects.jsonl", [{"raw": "\ud83d"}])
     assert read_jsonl(tmp_path / "rejects.jsonl") == [{"raw": "\ud83d"}]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.xfail(strict=True, reason="runs.write_json: NaN is not JSON; other readers refuse the whole file")
 def test_a_manifest_is_json_for_every_reader(tmp_path, value):
     def refuse(name):
         raise AssertionError(name)

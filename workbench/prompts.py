@@ -44,7 +44,7 @@ class Prompt:
             raise ConfigError(
                 f"Prompt {self.name} has no block {exc}.", "Write {% block system %} and {% block user %}."
             ) from exc
-        except TemplateError as exc:
+        except (TemplateError, TypeError, ArithmeticError, ValueError) as exc:
             raise ConfigError(
                 f"Prompt {self.name} cannot be rendered: {exc}.", f"Known variables: {', '.join(sorted(values))}"
             ) from exc
@@ -57,4 +57,8 @@ def load(name: str, roots: Sequence[Path] = ()) -> Prompt:
     Raises:
         ConfigError: no folder has it.
     """
-    return Prompt(name, find("prompts", name, roots).read_text(encoding="utf-8"))
+    path = find("prompts", name, roots)
+    try:
+        return Prompt(name, path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"The prompt {path} is not in UTF-8.", f"Save {name} as UTF-8.") from exc

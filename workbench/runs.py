@@ -1,12 +1,14 @@
 """Run folders: one can read them with `less`. The manifest is written last, so a folder without one was not finished."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import DataError, one_of
+from workbench.text import encodable
 
 MANIFEST = "manifest.json"
 
@@ -31,8 +33,11 @@ def find_run(root: Path, name: str, kind: str) -> Path:
         DataError: there is none; the hint lists what is there.
     """
     if name != "last" and (Path(name) / MANIFEST).is_file():
+        if (found := read_json(Path(name) / MANIFEST)["kind"]) != kind:
+            raise DataError(f"{name} is a run of {found}, not of {kind}.", f"Name a {kind} run.")
         return Path(name)
-    finished = [path.parent for path in sorted(root.glob(f"*/{MANIFEST}")) if read_json(path)["kind"] == kind]
+    manifests = sorted(root.glob(f"*/{MANIFEST}"), key=lambda path: _order(path.parent.name))
+    finished = [path.parent for path in manifests if read_json(path)["kind"] == kind]
     if name == "last" and finished:
         return finished[-1]
     for folder in finished:
@@ -43,6 +48,12 @@ def find_run(root: Path, name: str, kind: str) -> Path:
     raise DataError(f"There is no {kind} run {name!r}.", one_of(name, [folder.name for folder in finished]))
 
 
+def _order(name: str) -> tuple[str, int]:
+    """Time, then number within the second: `-10` comes after `-2`."""
+    stamp, _, number = name.rpartition("-")
+    return (stamp, int(number)) if number.isdigit() and stamp.count("-") > 1 else (name, 1)
+
+
 def finish(folder: Path, kind: str, values: Mapping[str, Any]) -> None:
     """Write the manifest, which marks the run as finished."""
     write_json(folder / MANIFEST, {"kind": kind, "run": folder.name, **values})
@@ -50,8 +61,9 @@ def finish(folder: Path, kind: str, values: Mapping[str, Any]) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
+    partial.write_text(text + "\n", encoding="utf-8")
     partial.replace(path)
 
 
@@ -62,10 +74,11 @@ def read_json(path: Path) -> Any:
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write one JSON object a line, whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     with partial.open("w", encoding="utf-8") as file:
         for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            line = json.dumps(row, ensure_ascii=False, allow_nan=False)
+            file.write((line if encodable(line) else json.dumps(row)) + "\n")
     partial.replace(path)
 
 

@@ -4,7 +4,9 @@ The estimate is the difference of the two models. Its uncertainty has two parts:
 over rows) and which rows were trained on (models trained on bootstraps of the training rows, paired by seed; their variance
 is not divided by their number, since it stands for one draw of the training data). Half of the error probability is for the
 three metrics, half for all classes and pairs; within each half the critical value is a quantile of the largest standardised
-deviation (max-T, Westfall & Young 1993), so that the probability of any wrong claim at all is at most `alpha`.
+deviation (max-T, Westfall & Young 1993), so that the probability of any wrong claim at all is at most `alpha`. A bootstrap of n
+rows is too narrow and its tails are too thin where n is small: its spread is multiplied by sqrt(n / (n - 1)), and the critical
+value is that of Student's t with n - 1 degrees of freedom at the same tail probability.
 """
 
 from collections.abc import Sequence
@@ -14,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from workbench.config import Strict
-from workbench.metrics import Floats, Ints, Tally, resamples, tally
+from workbench.metrics import Floats, Ints, Tally, cells, resamples, tally
 
 Outcome = Literal["improved", "no worse", "worse", "cannot tell"]
 POWER = 0.8416
@@ -34,7 +36,7 @@ class CompareConfig(Strict):
     min_rows: int = 6
     """Test rows that a class needs for a claim: of fewer than 6, no paired test can reach 5 %."""
     pairs: int = 10
-    """Most confused pairs (of the baseline) that are compared."""
+    """Most confused pairs (of both models together) that are compared."""
     alpha: float = 0.05
     """Probability of any wrong claim in the whole family."""
 
@@ -123,16 +125,16 @@ def compare(true: Sequence[str], before: Arm, after: Arm, config: CompareConfig,
     everything = [true, before.predicted, after.predicted, *before.replicas, *after.replicas]
     names = sorted({name for column in everything for name in column})
     chosen = list(labels) or sorted({*true, *before.predicted, *after.predicted})
-    space = _Space(true, names, chosen, before.predicted, config)
-    weights = resamples(len(true), DRAWS, seed=1)
+    space = _Space(true, names, chosen, (before.predicted, after.predicted), config)
     point = space.statistics(after.predicted)[0] - space.statistics(before.predicted)[0]
-    drawn = space.statistics(after.predicted, weights) - space.statistics(before.predicted, weights)
-    rows = drawn - drawn.mean(axis=0)
+    drawn = space.drawn()
+    rows = (drawn - drawn.mean(axis=0)) * np.sqrt(space.sizes / np.maximum(space.sizes - 1, 1))
     seeds = min(len(before.replicas), len(after.replicas))
     training = _training_part(space, before, after, seeds)
     spread = np.sqrt(rows.var(axis=0, ddof=1) + training.var(axis=0) + space.floor**2)
     critical = _critical((rows + training + space.noise(DRAWS)) / np.maximum(spread, 1e-12), config.alpha / 2)
-    effects = space.effects(point, critical * spread, (critical + POWER) * spread, after.predicted)
+    critical = _student(critical, space.sizes)
+    effects = space.effects(point, critical * spread, np.minimum((critical + POWER) * spread, 1.0))
     return _verdict(effects, seeds)
 
 
@@ -140,7 +142,12 @@ class _Space:
     """All statistics of the family, as columns: metrics, then F1 of classes, then confusion rates of pairs."""
 
     def __init__(
-        self, true: Sequence[str], names: list[str], chosen: list[str], baseline: Sequence[str], config: CompareConfig
+        self,
+        true: Sequence[str],
+        names: list[str],
+        chosen: list[str],
+        arms: tuple[Sequence[str], Sequence[str]],
+        config: CompareConfig,
     ) -> None:
         self._column = {name: i for i, name in enumerate(names)}
         self._names, self._config = names, config
@@ -149,48 +156,57 @@ class _Space:
         counts = np.bincount(self._true, minlength=len(names))
         self.classes = [i for i in range(len(names)) if counts[i] >= config.min_rows]
         self.small = [names[i] for i in range(len(names)) if 0 < counts[i] < config.min_rows]
-        self.pairs = self._worst_pairs(self._index(baseline), counts)
+        self._arms = (self._index(arms[0]), self._index(arms[1]))
+        self.pairs = self._worst_pairs(counts)
         self._counts = counts
         self.sizes = np.array(
             [len(true)] * METRICS + [counts[i] for i in self.classes] + [counts[i] for i, _ in self.pairs]
         )
         # A bootstrap of few rows knows no more than these rows: half a row is what its spread may miss.
-        self.floor = np.concatenate([np.zeros(METRICS), 0.5 / self.sizes[METRICS:]])
-        self._baseline = baseline
+        self.floor = 0.5 / self.sizes
 
     def _index(self, labels: Sequence[str]) -> Ints:
         return np.array([self._column[name] for name in labels], dtype=np.int64)
 
-    def _worst_pairs(self, predicted: Ints, counts: Ints) -> list[tuple[int, int]]:
+    def _worst_pairs(self, counts: Ints) -> list[tuple[int, int]]:
+        """Chosen by both models: the worst of one of them alone would look better in any other, by chance."""
         matrix = np.zeros((len(self._names), len(self._names)), dtype=np.int64)
-        np.add.at(matrix, (self._true, predicted), 1)
+        for predicted in self._arms:
+            np.add.at(matrix, (self._true, predicted), 1)
         np.fill_diagonal(matrix, 0)
         order = np.argsort(-matrix, axis=None, kind="stable")[: self._config.pairs]
         found = [(int(i), int(j)) for i, j in zip(*np.unravel_index(order, matrix.shape), strict=True)]
         return [(i, j) for i, j in found if matrix[i, j] > 0 and counts[i] >= self._config.min_rows]
 
-    def statistics(self, predicted: Sequence[str], weights: Floats | None = None) -> Floats:
-        """[draws, family] of one model; one draw of all rows where no weights are given."""
-        z = self._index(predicted)
-        w = np.ones((1, len(z))) if weights is None else weights
-        t: Tally = tally(self._true, z, len(self._names), w)
-        metrics = np.stack([t.accuracy, t.macro_f1(self._macro), t.weighted_f1], axis=1)
-        taken = [self._taken(w, z, i, j) / np.maximum(t.true[:, i], 1e-9) for i, j in self.pairs]
-        pairs = np.stack(taken, axis=1) if taken else np.zeros((len(w), 0))
-        return np.concatenate([metrics, t.f1[:, self.classes], pairs], axis=1)
+    def statistics(self, predicted: Sequence[str]) -> Floats:
+        """[1, family] of one model on all rows."""
+        return self._statistics(self._true, self._index(predicted), np.ones((1, len(self._true))))
 
-    def _taken(self, weights: Floats, predicted: Ints, i: int, j: int) -> Floats:
-        found: Floats = weights[:, (self._true == i) & (predicted == j)].sum(axis=1)
-        return found
+    def drawn(self) -> Floats:
+        """[draws, family] differences of the two models in bootstrap samples of the rows, the same rows for both."""
+        (true, before, after), counts = cells(self._true, *self._arms)
+        weights = resamples(counts, DRAWS, seed=1)
+        return self._statistics(true, after, weights) - self._statistics(true, before, weights)
+
+    def _statistics(self, true: Ints, predicted: Ints, weights: Floats) -> Floats:
+        t: Tally = tally(true, predicted, len(self._names), weights)
+        metrics = np.stack([t.accuracy, t.macro_f1(self._macro), t.weighted_f1], axis=1)
+        taken = [
+            weights[:, (true == i) & (predicted == j)].sum(axis=1) / np.maximum(t.true[:, i], 1e-9)
+            for i, j in self.pairs
+        ]
+        pairs = np.stack(taken, axis=1) if taken else np.zeros((len(weights), 0))
+        return np.concatenate([metrics, t.f1[:, self.classes], pairs], axis=1)
 
     def noise(self, draws: int) -> Floats:
         """[draws, family] of the floor's size."""
         noise: Floats = np.random.default_rng(3).standard_normal((draws, len(self.floor))) * self.floor
         return noise
 
-    def effects(self, point: Floats, half: Floats, smallest: Floats, after: Sequence[str]) -> list[Effect]:
+    def effects(self, point: Floats, half: Floats, smallest: Floats) -> list[Effect]:
         """The differences with their outcomes; classes with too few test rows at the end, as "cannot tell"."""
-        before_all, after_all = self.statistics(self._baseline)[0], self.statistics(after)[0]
+        one = np.ones((1, len(self._true)))
+        before_all, after_all = (self._statistics(self._true, arm, one)[0] for arm in self._arms)
         names = ["accuracy", "macro_f1", "weighted_f1", *(self._names[i] for i in self.classes)]
         names += [f"{self._names[i]} -> {self._names[j]}" for i, j in self.pairs]
         found: list[Effect] = []
@@ -199,7 +215,7 @@ class _Space:
                 "metric" if k < METRICS else "class" if k < METRICS + len(self.classes) else "pair"
             )
             margin = self._config.margin if kind == "metric" else self._config.class_margin
-            low, high = float(point[k] - half[k]), float(point[k] + half[k])
+            low, high = max(-1.0, float(point[k] - half[k])), min(1.0, float(point[k] + half[k]))
             outcome = _outcome(*((-high, -low) if kind == "pair" else (low, high)), margin)
             found.append(
                 Effect(
@@ -214,8 +230,7 @@ class _Space:
                     float(smallest[k]),
                 )
             )
-        f1_before = tally(self._true, self._index(self._baseline), len(self._names)).f1
-        f1_after = tally(self._true, self._index(after), len(self._names)).f1
+        f1_before, f1_after = (tally(self._true, arm, len(self._names)).f1 for arm in self._arms)
         for name in self.small:
             i = self._column[name]
             n = int(self._counts[i])
@@ -244,6 +259,14 @@ def _critical(standardised: Floats, alpha: float) -> Floats:
     for part in (slice(0, METRICS), slice(METRICS, None)):
         if standardised[:, part].shape[1]:
             found[part] = np.quantile(np.abs(standardised[:, part]).max(axis=1), 1 - alpha)
+    return found
+
+
+def _student(critical: Floats, sizes: Ints) -> Floats:
+    """[family] the values of Student's t that are exceeded as rarely as `critical` by a normal variable."""
+    from scipy import stats
+
+    found: Floats = stats.t.isf(stats.norm.sf(critical), np.maximum(sizes - 1, 1))
     return found
 
 

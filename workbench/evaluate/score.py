@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from workbench.metrics import Ints, f1_interval, normal_interval, resamples, tally, wilson
+from workbench.errors import DataError
+from workbench.metrics import Floats, Ints, cells, f1_interval, mean_interval, ratio, resamples, tally, wilson
 from workbench.records import Metric
 
 
@@ -60,13 +61,19 @@ def score(true: Sequence[str], predicted: Sequence[str], labels: Sequence[str] |
     """Score predictions against the truth.
 
     Accuracy, precision and recall get Wilson's interval, a class's F1 the one of its Jaccard proportion, macro and
-    weighted F1 a bootstrap over rows.
+    weighted F1 what `metrics.mean_interval` makes of both and of a bootstrap over rows.
 
     Args:
         true: the right class of each row.
         predicted: the predicted class of each row, as many.
         labels: what macro-F1 averages over: `union`, `true`, or a list of classes.
+
+    Raises:
+        DataError: there are no rows, or no classes to average over.
     """
+    if not true or not labels:
+        what = "rows to score" if not true else "classes to average over"
+        raise DataError(f"There are no {what}.", "Give at least one.")
     names = tuple(sorted(set(true) | set(predicted) | (set(labels) if not isinstance(labels, str) else set())))
     column = {name: i for i, name in enumerate(names)}
     y, z = np.array([column[x] for x in true], dtype=np.int64), np.array([column[x] for x in predicted], dtype=np.int64)
@@ -74,17 +81,20 @@ def score(true: Sequence[str], predicted: Sequence[str], labels: Sequence[str] |
     classes = np.array([column[name] for name in chosen], dtype=np.int64)
     n = len(y)
     counts = tally(y, z, len(names))
-    drawn = tally(y, z, len(names), resamples(n))
+    kinds, rows = cells(y, z)
+    drawn = tally(kinds[0], kinds[1], len(names), resamples(rows))
     hits = float(counts.hits.sum())
     accuracy = Metric("accuracy", hits / n, *wilson(hits, n), n)
     macro = float(counts.macro_f1(classes))
     weighted = float(counts.weighted_f1)
+    each = _f1_scores(counts.hits, counts.true + counts.predicted - counts.hits)
+    equal = np.bincount(classes, minlength=len(names)) / len(classes)
     matrix = np.zeros((len(names), len(names)), dtype=np.int64)
     np.add.at(matrix, (y, z), 1)
     return Scores(
         accuracy,
-        Metric("macro_f1", macro, *normal_interval(macro, drawn.macro_f1(classes)), n),
-        Metric("weighted_f1", weighted, *normal_interval(weighted, drawn.weighted_f1), n),
+        Metric("macro_f1", macro, *mean_interval(drawn.macro_f1(classes), each, equal, n), n),
+        Metric("weighted_f1", weighted, *mean_interval(drawn.weighted_f1, each, counts.true / n, n), n),
         chosen,
         origin,
         tuple(_class(name, matrix, column[name]) for name in chosen),
@@ -92,6 +102,12 @@ def score(true: Sequence[str], predicted: Sequence[str], labels: Sequence[str] |
         matrix,
         names,
     )
+
+
+def _f1_scores(hits: Floats, union: Floats) -> Floats:
+    """[3, classes] F1 with its interval; `union` [classes] counts the rows that are of a class or taken for it."""
+    spans = [f1_interval(float(h), float(u)) for h, u in zip(hits, union, strict=True)]
+    return np.vstack([ratio(2 * hits, union + hits), np.array(spans).T])
 
 
 def _labels(true: Sequence[str], names: tuple[str, ...], labels: Sequence[str] | str) -> tuple[tuple[str, ...], str]:

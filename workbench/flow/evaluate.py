@@ -227,10 +227,13 @@ def _verdict(
     n, m = len(before["y_true"]), len(after["y_true"])
     if n != m:
         return not_comparable(n, m)
-    if before.get("id") and after.get("id") and sorted(before["id"]) == sorted(after["id"]):
-        order = {key: i for i, key in enumerate(after["id"])}
-        after = {name: [column[order[key]] for key in before["id"]] for name, column in after.items()}
-    elif before["y_true"] != after["y_true"]:
+    ids = before.get("id"), after.get("id")
+    if ids[0] and ids[1] and ids[0] != ids[1]:
+        order = {key: i for i, key in enumerate(ids[1])}
+        if len(order) < m or set(ids[0]) != set(order):
+            return not_comparable(n, m, "their ids differ")
+        after = {name: [column[order[key]] for key in ids[0]] for name, column in after.items()}
+    if before["y_true"] != after["y_true"]:
         return not_comparable(n, m, "their true labels differ")
     return compare(before["y_true"], Arm(before["y_pred"]), Arm(after["y_pred"]), config, labels)
 

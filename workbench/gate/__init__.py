@@ -16,9 +16,9 @@ __all__ = ["Calibration", "Check", "GateConfig", "Rows", "Rule", "Score", "Stack
 class GateConfig(Strict):
     """Settings of `wb gate`."""
 
-    budget: float = 0.08
+    budget: float = Field(default=0.08, ge=0, lt=1)
     """Largest share of the real rows that the whole stack may drop; thresholds are set so that it is kept."""
-    class_rows: int = 20
+    class_rows: int = Field(default=20, ge=1)
     """Real rows that a class needs for thresholds of its own; smaller classes share pooled ones."""
     rules: Mapping[str, Any] = Field(default=DEFAULTS, validate_default=True)
     """Rules by name, each with its settings; `off` removes one. A name that is no kind of rule needs `kind:`."""

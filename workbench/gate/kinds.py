@@ -39,14 +39,14 @@ def read_rules(values: Mapping[str, Any]) -> dict[str, Rule]:
         if isinstance(settings, Rule):
             found[name] = settings
             continue
-        if settings in (False, "off"):
+        if settings is None or settings is False or settings == "off":
             continue
-        if settings is not None and not isinstance(settings, Mapping):
+        if not isinstance(settings, Mapping):
             raise ValueError(f"the rule {name!r} is neither settings nor `off`")
-        kind = (settings or {}).get("kind", name)
-        if kind not in known:
+        kind = settings.get("kind", name)
+        if not isinstance(kind, str) or kind not in known:
             raise ValueError(f"there is no rule of kind {kind!r}. {one_of(str(kind), known)}")
-        found[name] = known[kind].read({"kind": kind, **(settings or {})}, where=f"gate.rules.{name}")
+        found[name] = known[kind].read({"kind": kind, **settings}, where=f"gate.rules.{name}")
     # Siblings are compared with what was accepted, so those rules must come last.
     return dict(sorted(found.items(), key=lambda item: isinstance(item[1], Score) and item[1].against == "siblings"))
 

@@ -1,5 +1,7 @@
 """Write what is missing: plan (who needs how many rows), strategies (prompt and parse), all pure; the loop is in `flow`."""
 
+from pydantic import Field
+
 from workbench.config import Strict
 from workbench.generate.parse import Draft, parse_reply
 from workbench.generate.plan import class_needs, pair_needs, resolve_label
@@ -22,13 +24,13 @@ class GenerateConfig(Strict):
 
     language: str = "auto"
     """Which prompt files: `zh`, `en`, or `auto` (by the real rows)."""
-    batch_size: int = 10
+    batch_size: int = Field(default=10, ge=1)
     """Rows asked for in one request."""
-    examples: int = 6
+    examples: int = Field(default=6, ge=0)
     """Real rows shown in a prompt; another choice each time."""
-    accept: int = 20
+    accept: int = Field(default=20, ge=1)
     """Accepted synthetic rows wanted for a class where neither --accept nor the diagnosis says a number."""
-    patience: int = 5
+    patience: int = Field(default=5, ge=1)
     """Replies in a row without one accepted row, after which a class counts as saturated."""
-    max_requests: int = 0
+    max_requests: int = Field(default=0, ge=0)
     """Most requests of one command; 0 for no limit."""

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, insert, select, text
 from sqlalchemy.dialects.sqlite import insert as insert_or_keep
+from sqlalchemy.exc import DatabaseError
 
 from workbench.errors import DataError
 from workbench.ledger import schema as t
@@ -32,19 +33,14 @@ class Ledger:
         Raises:
             DataError: the file is not a ledger, or was written by a newer version.
         """
-        engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
+        engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": 30})
         event.listen(engine, "connect", _pragmas)
         event.listen(engine, "begin", _begin)
         try:
-            with engine.execution_options(immediate=True).begin() as connection:
-                version = int(connection.scalar(text("PRAGMA user_version")) or 0)
-                if version == 0:
-                    t.metadata.create_all(connection)
-                    connection.execute(text(f"PRAGMA user_version = {t.SCHEMA_VERSION}"))
-        except Exception as exc:
-            if "not a database" not in str(exc):
-                raise
-            raise DataError(f"{path} is not a ledger.", "Move it away, or choose another bench.") from exc
+            version = _schema_version(engine) or _create(engine)
+        except DatabaseError as exc:
+            what = "is not a ledger" if path.is_file() else "cannot be opened"
+            raise DataError(f"{path} {what}.", "Move it away, or choose another bench.") from exc
         if version > t.SCHEMA_VERSION:
             raise DataError(
                 f"{path} was written by a newer version (schema {version}, this one knows {t.SCHEMA_VERSION}).",
@@ -220,11 +216,24 @@ class Ledger:
         return [(row.rows_hash, row.why) for row in rows]
 
 
+def _schema_version(engine: Engine) -> int:
+    """0 for a new file. Only reads: a command that looks at rows must not wait for one that writes."""
+    with engine.connect() as connection:
+        return int(connection.scalar(text("PRAGMA user_version")) or 0)
+
+
+def _create(engine: Engine) -> int:
+    with engine.execution_options(immediate=True).begin() as connection:
+        t.metadata.create_all(connection)
+        connection.execute(text(f"PRAGMA user_version = {t.SCHEMA_VERSION}"))
+    return t.SCHEMA_VERSION
+
+
 def _pragmas(connection: Any, _: Any) -> None:
     # The driver must not start transactions of its own: `_begin` does.
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
 
 

@@ -36,7 +36,7 @@ class Writer:
 
     def rejects(self, rows: Sequence[Reject]) -> None:
         """Append what could not become a sample."""
-        self._put(t.rejects, [asdict(row) for row in rows])
+        self._put(t.rejects, [asdict(row) | {"raw": row.raw.encode("utf-8", "replace").decode()} for row in rows])
 
     def parsed(self, reply: str, drafts: int, rejects: int) -> None:
         """Note that a reply was parsed; a second parse of it would fail here."""

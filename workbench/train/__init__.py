@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from workbench.config import Strict
 from workbench.train.classifier import fit_classifier, fit_heads
 
@@ -13,7 +15,7 @@ class TrainConfig(Strict):
 
     method: Literal["classifier"] = "classifier"
     """Which trainer."""
-    replicas: int = 20
+    replicas: int = Field(default=20, ge=0)
     """Heads trained on bootstraps of the rows, for the training part of intervals and verdicts."""
-    synthetic_per_class: int = 0
+    synthetic_per_class: int = Field(default=0, ge=0)
     """Most accepted synthetic rows used per class (a seeded choice); 0 for all."""
