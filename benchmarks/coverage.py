@@ -33,34 +33,50 @@ def main() -> None:
     members: dict[str, list[int]] = defaultdict(list)
     for i, sample in enumerate(pool):
         members[sample.label].append(i)
-    shape = {label: n for label, n in Counter(sample.label for sample in test).items() if members[label]}
-    # The population with the test set's class shares: every class blown up to the same multiple of its test rows.
-    big = [i for label, n in shape.items() for i in np.resize(members[label], n * 400)]
-    truth = score([pool[i].label for i in big], [said[i] for i in big])
+    named = [label for label, some in sorted(members.items(), key=lambda item: -len(item[1])) if len(some) >= 20]
+    shapes = {
+        "as the test set": {label: n for label, n in Counter(s.label for s in test).items() if members[label]},
+        "16 classes of 14 rows": dict.fromkeys(named[:16], 14),
+        "12 classes of 1 to 9 rows": {label: 1 + i % 9 for i, label in enumerate(named[:12])},
+    }
+    truth = [sample.label for sample in pool]
+    lines = []
+    for name, shape in shapes.items():
+        for metric, (hits, n) in simulate(
+            truth, said, members, shape, options.cases or (200 if options.quick else 1000)
+        ).items():
+            low, high = wilson(hits, n)
+            lines.append((name, metric, n, f"{hits / n:.3f} [{low:.3f}, {high:.3f}]"))
+    print(f"{options.data}: {len(pool)} pool rows")
+    table(["test sets", "interval", "simulated", "coverage of 95 % intervals"], lines)
+    dump({f"{line[0]}, {line[1]}": line[3] for line in lines})
+
+
+def simulate(
+    truth: list[str], said: list[str], members: dict[str, list[int]], shape: dict[str, int], cases: int
+) -> dict[str, tuple[int, int]]:
+    """Interval -> how often it held the population's score, and how often it was tried."""
+    # The population with the shape's class shares: every class blown up to the same multiple of its rows.
+    big = [int(i) for label, n in shape.items() for i in np.resize(members[label], n * 2000)]
+    whole = score([truth[i] for i in big], [said[i] for i in big])
     random = np.random.default_rng(0)
     inside: Counter[str] = Counter()
     tried: Counter[str] = Counter()
-    for _ in range(options.cases or (200 if options.quick else 1000)):
+    for _ in range(cases):
         drawn = [int(i) for label, n in shape.items() for i in random.choice(members[label], n)]
-        found = score([pool[i].label for i in drawn], [said[i] for i in drawn], truth.labels)
-        whole = ((f.accuracy, f.macro_f1, f.weighted_f1) for f in (found, truth))
-        for metric, target in zip(*whole, strict=True):
-            tried[metric.name] += 1
-            inside[metric.name] += metric.low <= target.value <= metric.high
-        for ours, theirs in zip(found.per_class, truth.per_class, strict=True):
-            for metric, target in zip(ours[1:], theirs[1:], strict=True):
-                if metric.n and target.n:
-                    tried[f"class {metric.name}"] += 1
-                    inside[f"class {metric.name}"] += metric.low <= target.value <= metric.high
-    lines = []
-    for name, n in tried.items():
-        low, high = wilson(inside[name], n)
-        lines.append((name, n, f"{inside[name] / n:.3f} [{low:.3f}, {high:.3f}]"))
-    print(
-        f"{options.data}: test sets of {sum(shape.values())} rows, {len(shape)} classes, {min(shape.values())} rows at least"
-    )
-    table(["interval", "simulated", "coverage of 95 % intervals"], lines)
-    dump({name: inside[name] / n for name, n in tried.items()})
+        found = score([truth[i] for i in drawn], [said[i] for i in drawn], whole.labels)
+        pairs = [
+            (found.accuracy, whole.accuracy),
+            (found.macro_f1, whole.macro_f1),
+            (found.weighted_f1, whole.weighted_f1),
+        ]
+        for ours, theirs in zip(found.per_class, whole.per_class, strict=True):
+            pairs += [(a, b) for a, b in zip(ours[1:], theirs[1:], strict=True) if a.n and b.n]
+        for metric, target in pairs:
+            name = f"class {metric.name}" if metric.where else metric.name
+            tried[name] += 1
+            inside[name] += metric.low <= target.value <= metric.high
+    return {name: (inside[name], n) for name, n in tried.items()}
 
 
 if __name__ == "__main__":

@@ -31,8 +31,15 @@ def evaluate(
     settings: SetOption = None,
 ) -> None:
     """Score a model with intervals, and say whether it improved, is no worse, is worse, or that one cannot tell."""
+    from workbench.errors import UsageError
     from workbench.flow import evaluate as flow
 
+    if baseline_predictions is not None and predictions is None:
+        raise UsageError("--baseline-predictions needs --predictions.", "Give both files.")
+    if predictions is not None and baseline is not None:
+        raise UsageError(
+            "--baseline is a training run; a file is compared with a file.", "Give --baseline-predictions FILE."
+        )
     if predictions is not None:
         from workbench.bench import Bench
 
@@ -67,7 +74,12 @@ def show_evaluation(result: "Evaluation") -> None:
 
 
 def show_scores(arms: Any, verdicts: Any) -> None:
-    """Scores in a table, verdicts in sentences, and what changed."""
+    """Verdicts in sentences, then scores in a table."""
+    base = next(iter(arms))
+    for name, verdict in verdicts.items():
+        if verdict:
+            against = "" if len(arms) == 1 else f" against {base}"
+            show(f"{name}{against}: {verdict['say']}.")
     rows = [
         (
             name,
@@ -80,9 +92,6 @@ def show_scores(arms: Any, verdicts: Any) -> None:
     over = f"macro-F1 over {len(arms[last]['labels'])} classes ({arms[last]['labels_from']})"
     title = f"{arms[last]['accuracy']['n']} rows, {over}, 95 % intervals"
     show_table(title, ["model", "accuracy", "macro-F1", "weighted F1", "verdict"], rows)
-    for name, verdict in verdicts.items():
-        if verdict:
-            show(f"{name} is {verdict['say']}." if verdict["overall"] != "not comparable" else f"{verdict['say']}.")
 
 
 def _overall(verdicts: Any, name: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from workbench import page
 from workbench.bench import Bench
-from workbench.errors import DataError
+from workbench.errors import DataError, UsageError
 from workbench.evaluate import Arm, CompareConfig, Scores, TextStats, Verdict, compare, compare_texts, render, score
 from workbench.evaluate.compare import not_comparable
 from workbench.evaluate.report import Report
@@ -53,6 +53,7 @@ def evaluate(
     others: Mapping[str, Path] | None = None,
     *,
     split: str = "test",
+    names: tuple[str, str] = ("baseline", "after"),
     reuse: bool = False,
 ) -> Evaluation:
     """Score a run, and compare it with a baseline on the same rows.
@@ -63,17 +64,18 @@ def evaluate(
         baseline: the run to compare with.
         others: further runs to show beside it, each with its own verdict against the baseline.
         split: `test`, or `dev` for looks that do not count.
+        names: what the baseline and the run are called.
         reuse: take a finished evaluation of the same runs and rows, where there is one: the test stays closed.
 
     Raises:
         DataError: the split has no rows.
     """
+    if split not in ("test", "dev"):
+        raise UsageError(f"There is no split {split!r} to evaluate on.", "Give --split test or --split dev.")
     samples = [sample for sample in bench.ledger.samples(split=split) if sample.label]
     if not samples:
         raise DataError(f"The {split} split of this bench has no rows.", "Make one with: wb data split")
-    runs = (
-        ({"baseline": baseline} if baseline else {}) | dict(others or {}) | {run.name if not baseline else "after": run}
-    )
+    runs = {names[0]: baseline, **(others or {}), names[1]: run} if baseline else {**(others or {}), run.name: run}
     rows_hash = digest(*(f"{s.id}:{s.text_id}:{s.label}" for s in samples))
     key = digest(split, rows_hash, bench.config.evaluate.model_dump_json(), *(f"{n}={r.name}" for n, r in runs.items()))
     if reuse and (folder := _finished(bench, key)):
@@ -107,10 +109,11 @@ class _Evaluate:
 
     def run(self) -> Evaluation:
         """Predict, score, compare, write, record."""
+        # Models first: one that cannot be used must not cost an opening, and nobody has seen a score yet.
+        predictions = {name: predict(self.bench, folder, self.samples) for name, folder in self.runs.items()}
         if self.split == "test":
             with self.bench.ledger.write("evaluate", "open", {"runs": [r.name for r in self.runs.values()]}) as writer:
                 writer.opening(self.rows_hash, f"verdict on {self.runs[self.main].name}")
-        predictions = {name: predict(self.bench, folder, self.samples) for name, folder in self.runs.items()}
         arms = {name: _arm(prediction) for name, prediction in predictions.items()}
         scores = {name: score(self.true, arm.predicted) for name, arm in arms.items()}
         config = self.bench.config.evaluate.compare
@@ -160,12 +163,13 @@ class _Evaluate:
         facts = [
             f"Encoder: {manifest['encoder']}. Training set: version {manifest['version']}, {manifest['rows']} rows, "
             f"{manifest['synthetic']} of them synthetic.",
-            f"The test split of this bench has been opened {openings} times for a verdict."
+            f"The test split of this bench has been opened {'once' if openings == 1 else f'{openings} times'}."
             if self.split == "test"
             else f"On the {self.split} split: not a verdict on unseen rows.",
         ]
         name = f"Evaluation of {self.runs[self.main].name}"
-        return Report(name, scores, verdicts, self.main, calibration, training, self._texts(manifest), facts)
+        rows = {arm: _rows(read_json(folder / MANIFEST)) for arm, folder in self.runs.items()}
+        return Report(name, scores, verdicts, self.main, calibration, rows, training, self._texts(manifest), facts)
 
     def _texts(self, manifest: Mapping[str, Any]) -> tuple[TextStats, TextStats] | None:
         """Real and accepted synthetic rows of the classes that got any."""
@@ -177,6 +181,11 @@ class _Evaluate:
         a, b = vectors(self.bench, real), vectors(self.bench, made)
         mean = np.vstack([a, b]).mean(axis=0)
         return compare_texts(real, made, centred(a, mean), centred(b, mean))
+
+
+def _rows(manifest: Mapping[str, Any]) -> tuple[int, int]:
+    """Human and synthetic training rows of a run."""
+    return manifest["rows"] - manifest["synthetic"], manifest["synthetic"]
 
 
 def _arm(prediction: Prediction) -> Arm:
@@ -250,4 +259,9 @@ def _predictions(path: Path) -> dict[str, list[str]]:
     if bad:
         raise DataError(f"{path}:{bad.line}: {bad.say}", "Scores of part of a file would mislead: mend the row.")
     kept = [name for name in ("y_true", "y_pred", "id") if name in table.columns]
-    return {name: [str(row.values.get(name)) for row in table.rows] for name in kept}
+    empty = next((row.line for row in table.rows if row.values.get("y_true") in (None, "")), None)
+    if empty is not None:
+        raise DataError(
+            f"{path}:{empty}: y_true is empty.", "Every scored row needs its right class; y_pred may be empty."
+        )
+    return {name: [str(row.values.get(name) or "") for row in table.rows] for name in kept}

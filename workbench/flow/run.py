@@ -51,7 +51,7 @@ def run(bench: Bench, progress: Callable[[str], None]) -> Outcome:
     after = train(bench, "gated", reuse=True)
     progress(f"train     gated: {after.rows} rows, {after.synthetic} of them synthetic")
     progress("evaluate  test split")
-    found = evaluate.evaluate(bench, after.run, before.run, others, reuse=True)
+    found = evaluate.evaluate(bench, after.run, before.run, others, names=("no augmentation", "gated"), reuse=True)
     return Outcome(diagnosis, generated, found, found.folder / "report.html")
 
 
