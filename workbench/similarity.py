@@ -1,6 +1,6 @@
 """Which texts are nearly the same, and which vectors are near: exact searches in blocks, no index to go stale."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,12 @@ import numpy.typing as npt
 from workbench.text import normal
 
 Vectors = npt.NDArray[np.float32]
+Pair = tuple[int, int, float]
 BLOCK = 1024
+CELLS = 1 << 24
+"""Scores held at once (64 MB of 4 bytes)."""
+SLACK = 1e-4
+"""By how much blocks are searched more widely than asked (their scores are float32); each pair found is then scored exactly."""
 
 
 def ratio(left: str, right: str) -> float:
@@ -19,53 +24,80 @@ def ratio(left: str, right: str) -> float:
     return float(fuzz.ratio(normal(left), normal(right))) / 100
 
 
-def near_duplicates(texts: Sequence[str], threshold: float = 0.9) -> list[tuple[int, int, float]]:
-    """All pairs (i, j, score) with i < j whose character ratio is at least `threshold` (0 to 1).
+def near_duplicates(texts: Sequence[str], threshold: float = 0.9) -> list[Pair]:
+    """All pairs (i, j, score) with i < j whose `ratio` is at least `threshold` (above 0, up to 1), in order.
 
-    Exact: every pair whose lengths allow the ratio is compared; about 70 million pairs a second on two cores.
+    Exact: every pair whose lengths allow the ratio is compared. There are n (n - 1) / 2 pairs of n equal texts; where only
+    the groups are wanted, `near_groups` does without them.
     """
-    return [(min(i, j), max(i, j), score) for i, j, score in _pairs(texts, texts, threshold) if i < j]
+    rows, forms = _by_form(texts)
+    equal = ((i, j, 1.0) for some in rows for at, i in enumerate(some) for j in some[at + 1 :])
+    close = ((i, j, s) for a, b, s in _pairs(forms, forms, threshold, same=True) for i in rows[a] for j in rows[b])
+    return sorted((min(i, j), max(i, j), score) for some in (equal, close) for i, j, score in some)
 
 
-def cross_duplicates(left: Sequence[str], right: Sequence[str], threshold: float = 0.9) -> list[tuple[int, int, float]]:
-    """All pairs (index in left, index in right, score) whose character ratio is at least `threshold` (0 to 1)."""
-    return list(_pairs(left, right, threshold))
+def near_groups(texts: Sequence[str], threshold: float = 0.9) -> list[int]:
+    """`groups(near_duplicates(texts, threshold), len(texts))`, in memory that equal texts do not blow up."""
+    rows, forms = _by_form(texts)
+    close = ((rows[a][0], rows[b][0]) for a, b, _ in _pairs(forms, forms, threshold, same=True))
+    equal = ((some[0], i) for some in rows for i in some[1:])
+    return _components([*close, *equal], len(texts))
 
 
-def _pairs(left: Sequence[str], right: Sequence[str], threshold: float) -> Iterator[tuple[int, int, float]]:
-    """Compare blocks of like length: a ratio of t needs the shorter text to have t / (2 - t) of the longer's length."""
+def cross_duplicates(left: Sequence[str], right: Sequence[str], threshold: float = 0.9) -> list[Pair]:
+    """All pairs (index in left, index in right, score) whose `ratio` is at least `threshold` (above 0, up to 1), in order."""
+    left_rows, left_forms = _by_form(left)
+    right_rows, right_forms = _by_form(right)
+    close = _pairs(left_forms, right_forms, threshold, same=False)
+    return sorted((i, j, score) for a, b, score in close for i in left_rows[a] for j in right_rows[b])
+
+
+def _by_form(texts: Iterable[str]) -> tuple[list[list[int]], list[str]]:
+    """Numbers of the texts of each normal form, and the forms, shortest first."""
+    rows: dict[str, list[int]] = {}
+    for i, text in enumerate(texts):
+        rows.setdefault(normal(text), []).append(i)
+    forms = sorted(rows, key=len)
+    return [rows[form] for form in forms], forms
+
+
+def _pairs(a: Sequence[str], b: Sequence[str], threshold: float, *, same: bool) -> Iterator[Pair]:
+    """Compare blocks of like length: a ratio of t needs the shorter text to have t / (2 - t) of the longer's length.
+
+    `a` and `b` are distinct normal forms, shortest first. With `same` they are one list, and each pair is given once.
+    """
     from rapidfuzz import fuzz, process
 
-    a, order_a = _by_length(left)
-    b, order_b = _by_length(right)
     lengths = np.array([len(text) for text in b])
-    least = threshold / (2 - threshold)
+    least = threshold / (2 - threshold) - SLACK
     for start in range(0, len(a), BLOCK):
         block = a[start : start + BLOCK]
-        low = int(np.searchsorted(lengths, len(block[0]) * least, "left"))
-        high = int(np.searchsorted(lengths, len(block[-1]) / least, "right"))
-        for first in range(low, high, 16 * BLOCK):
-            some = b[first : min(high, first + 16 * BLOCK)]
-            scores = process.cdist(
-                block, some, scorer=fuzz.ratio, score_cutoff=threshold * 100, dtype=np.float32, workers=-1
-            )
-            for i, j in zip(*np.nonzero(scores), strict=True):
-                yield order_a[start + i], order_b[first + j], float(scores[i, j]) / 100
+        low = start if same else int(np.searchsorted(lengths, len(block[0]) * least, "left"))
+        high = int(np.searchsorted(lengths, len(block[-1]) / max(least, SLACK), "right"))
+        for first in range(low, high, CELLS // BLOCK):
+            some = b[first : min(high, first + CELLS // BLOCK)]
+            cutoff = max(0.0, threshold - SLACK) * 100
+            scores = process.cdist(block, some, scorer=fuzz.ratio, score_cutoff=cutoff, dtype=np.float32, workers=-1)
+            for at in np.flatnonzero(scores).tolist():
+                i, j = divmod(at, len(some))
+                if same and start + i >= first + j:
+                    continue
+                score = float(fuzz.ratio(block[i], some[j])) / 100
+                if score >= threshold:
+                    yield start + i, first + j, score
 
 
-def _by_length(texts: Sequence[str]) -> tuple[list[str], list[int]]:
-    forms = [normal(text) for text in texts]
-    order = sorted(range(len(forms)), key=lambda i: len(forms[i]))
-    return [forms[i] for i in order], order
-
-
-def groups(pairs: Sequence[tuple[int, int, float]], n: int) -> list[int]:
+def groups(pairs: Sequence[Pair], n: int) -> list[int]:
     """Connected components: for each of `n` items the smallest index that it is linked to through `pairs`."""
+    return _components([(i, j) for i, j, _ in pairs], n)
+
+
+def _components(links: Sequence[tuple[int, int]], n: int) -> list[int]:
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    rows, columns = [i for i, _, _ in pairs], [j for _, j, _ in pairs]
-    graph = coo_matrix((np.ones(len(pairs)), (rows, columns)), shape=(n, n))
+    rows, columns = [i for i, _ in links], [j for _, j in links]
+    graph = coo_matrix((np.ones(len(links)), (rows, columns)), shape=(n, n))
     _, component = connected_components(graph, directed=False)
     first: dict[int, int] = {}
     return [first.setdefault(int(c), i) for i, c in enumerate(component)]
@@ -74,18 +106,20 @@ def groups(pairs: Sequence[tuple[int, int, float]], n: int) -> list[int]:
 def nearest(queries: Vectors, rows: Vectors, k: int = 1) -> tuple[npt.NDArray[np.int64], Vectors]:
     """The k nearest rows of each query by cosine: indices [q, k] and cosines [q, k], best first.
 
-    Both arrays hold unit vectors, [q, d] and [n, d]; k is at most n. Memory is bounded by blocks of 1,024 queries.
+    Both arrays hold unit vectors, [q, d] and [n, d]; where there are fewer than k rows, all of them are given. Memory is
+    bounded: queries are taken in blocks of at most 16 million cosines.
     """
     k = min(k, len(rows))
     index = np.empty((len(queries), k), dtype=np.int64)
     cosine = np.empty((len(queries), k), dtype=np.float32)
-    for start in range(0, len(queries), BLOCK):
-        scores = queries[start : start + BLOCK] @ rows.T
-        top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+    step = max(1, CELLS // max(1, len(rows)))
+    for start in range(0, len(queries) if k else 0, step):
+        scores = queries[start : start + step] @ rows.T
+        top = np.argpartition(scores, len(rows) - k, axis=1)[:, -k:]
         found = np.take_along_axis(scores, top, axis=1)
         order = np.argsort(-found, axis=1, kind="stable")
-        index[start : start + BLOCK] = np.take_along_axis(top, order, axis=1)
-        cosine[start : start + BLOCK] = np.take_along_axis(found, order, axis=1)
+        index[start : start + step] = np.take_along_axis(top, order, axis=1)
+        cosine[start : start + step] = np.take_along_axis(found, order, axis=1)
     return index, cosine
 
 

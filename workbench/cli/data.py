@@ -180,7 +180,7 @@ def show_rows(
     settings: SetOption = None,
 ) -> None:
     """Show how many rows each class has; with an option, rows with their ids."""
-    from workbench.flow import data as flow
+    from workbench.flow import show as flow
 
     opened = open_bench(bench, settings)
     if row:

@@ -1,20 +1,27 @@
 """Bring rows in, clean them, split them, give them out. Pure: rows in, rows and changes out."""
 
 from workbench.config import Strict
-from workbench.data.clean import CleanConfig, clean
-from workbench.data.export import FORMATS, card, export
-from workbench.data.formats import parts_of, recognise
+from workbench.data.card import card
+from workbench.data.clean import CleanConfig, Cleaning, clean
+from workbench.data.export import CHAT_FORMATS, FORMATS, Layout, balanced, export
+from workbench.data.formats import Columns, parts_of, recognise
 from workbench.data.read import Batch, Told, read
-from workbench.data.split import SplitConfig, split
+from workbench.data.split import SplitConfig, Splitting, split
 from workbench.data.table import read_table
 
 __all__ = [
+    "CHAT_FORMATS",
     "FORMATS",
     "Batch",
     "CleanConfig",
+    "Cleaning",
+    "Columns",
     "DataConfig",
+    "Layout",
     "SplitConfig",
+    "Splitting",
     "Told",
+    "balanced",
     "card",
     "clean",
     "export",

@@ -1,4 +1,4 @@
-"""Bring rows into the ledger, clean and split them there, look at them, give them out."""
+"""Bring rows into the ledger, clean and split them there, give them out."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,6 @@ from workbench.data import CHAT_FORMATS, FORMATS, Batch, Columns, Layout, Told, 
 from workbench.data import clean as clean_rows
 from workbench.data import split as split_rows
 from workbench.errors import DataError, UsageError, one_of
-from workbench.flow.plan import known_labels
-from workbench.generate import resolve_label
 from workbench.ledger import Operation
 from workbench.records import SEP, SPLITS, Change, Reject, Sample
 from workbench.runs import write_jsonl
@@ -111,11 +109,16 @@ def add(
         "rows": len(batch.samples),
         "rejected": len(batch.rejects),
     }
-    seen = any(operation.details["fingerprint"] == batch.fingerprint for operation in _adds(bench))
-    there = _there(bench, batch) if seen else {}
+    earlier = [operation for operation in _adds(bench) if operation.details["fingerprint"] == batch.fingerprint]
+    there = _there(bench, batch) if earlier else {}
     new, rejects_file = len(batch.samples) - len(there), None
-    if not dry_run and (new or not seen):
-        new, rejects_file = _store(bench, batch, details, path)
+    if not dry_run:
+        same = next((o for o in earlier if _places(bench.ledger.rejects(o.id)) == _places(batch.rejects)), None)
+        if new or same is None:
+            new, operation = _store(bench, batch, details)
+        else:
+            operation, path = same.id, Path(same.details["file"])
+        rejects_file = _keep_rejects(bench, f"{operation:04d}-{path.name}.jsonl", batch.rejects)
     others = Counter(name for name in there.values() if place and name != place)
     stay = "rows that were there already keep their split: " + ", ".join(f"{n} in {name}" for name, n in others.items())
     notes = (*batch.notes, *([stay] if others else []))
@@ -137,18 +140,27 @@ def add(
     )
 
 
-def _store(bench: Bench, batch: Batch, details: Mapping[str, Any], path: Path) -> tuple[int, Path | None]:
-    """Rows and rejects into the ledger. Returns how many rows were new, and where the rejects can be read."""
-    rejects_file = None
+def _store(bench: Bench, batch: Batch, details: Mapping[str, Any]) -> tuple[int, int]:
+    """Rows and rejects into the ledger. Returns how many rows were new, and the number of the operation."""
     with bench.ledger.write("data", "add", details) as writer:
         new = writer.samples(batch.samples)
         writer.label_ids(batch.label_ids)
         writer.rejects(batch.rejects)
-        if batch.rejects:
-            rejects_file = bench.root / "rejects" / f"{writer.operation:04d}-{path.name}.jsonl"
-            rejects_file.parent.mkdir(exist_ok=True)
-            write_jsonl(rejects_file, (asdict(reject) for reject in batch.rejects))
-    return new, rejects_file
+    return new, writer.operation
+
+
+def _keep_rejects(bench: Bench, name: str, rejects: Sequence[Reject]) -> Path | None:
+    """Write the rejects to a file for people. The ledger has them already, so a kill here loses nothing."""
+    if not rejects:
+        return None
+    file = bench.root / "rejects" / name
+    file.parent.mkdir(exist_ok=True)
+    write_jsonl(file, (asdict(reject) for reject in rejects))
+    return file
+
+
+def _places(rejects: Sequence[Reject]) -> list[tuple[int, str]]:
+    return [(reject.line, reject.reason) for reject in rejects]
 
 
 def _adds(bench: Bench) -> list[Operation]:
@@ -180,7 +192,7 @@ def clean(bench: Bench, *, dry_run: bool = False) -> Changed:
     Raises:
         DataError: there are no rows.
     """
-    samples = _rows(bench)
+    samples = human_rows(bench)
     found = clean_rows(samples, bench.config.data.clean)
     counts = Counter(change.reason for change in found.changes)
     dropped = {change.sample for change in found.changes if change.field == "dropped"}
@@ -212,7 +224,7 @@ def split(bench: Bench, *, redo: bool = False, dry_run: bool = False) -> Changed
         DataError: there are no rows, or none has the column to group by.
     """
     config = bench.config.data.split
-    found = split_rows(_rows(bench), config, bench.config.seed, redo=redo)
+    found = split_rows(human_rows(bench), config, bench.config.seed, redo=redo)
     counts = Counter(str(change.value) for change in found.changes)
     would = "would move" if dry_run else "moved"
     moved = ", ".join(f"{counts[name]} {would} to {name}" for name in ("train", "dev", "test") if counts[name])
@@ -250,54 +262,12 @@ def _changes_rows(operation: Operation) -> bool:
     return operation.stage == "data" and operation.kind in ("clean", "split")
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """Rows per class and split, and what became of synthetic ones."""
-
-    columns: tuple[str, ...]
-    classes: tuple[tuple[object, ...], ...]
-    """One line of `columns` for each class, largest first."""
-    rows: int
-    accepted: int
-
-
-def summary(bench: Bench) -> Summary:
-    """Rows of each class, largest first.
+def human_rows(bench: Bench) -> list[Sample]:
+    """The human rows as they are now.
 
     Raises:
-        DataError: there are no rows.
+        DataError: there are none.
     """
-    human, candidates = _rows(bench), bench.ledger.candidates()
-    ids = bench.ledger.label_ids()
-    per_split = Counter((row.label, row.split) for row in human)
-    made = Counter(candidate.sample.label for candidate in candidates)
-    accepted = Counter(candidate.sample.label for candidate in candidates if candidate.accepted)
-    total = Counter(row.label for row in human)
-    labels = sorted(total.keys() | made.keys(), key=lambda label: (-total[label], label))
-    used = [name for name in SPLITS if any(row.split == name for row in human)]
-    classes = tuple(
-        (ids.get(label, ""), label, *(per_split[label, name] for name in used), accepted[label], made[label])
-        for label in labels
-    )
-    return Summary(("number", "class", *used, "accepted", "candidates"), classes, len(human), accepted.total())
-
-
-def rows(
-    bench: Bench, *, label: str | None = None, split: str | None = None, source: str | None = None
-) -> list[Sample]:
-    """Human and synthetic rows, in the order they came; `label` is a name or number.
-
-    Raises:
-        UsageError: the class, split or source is unknown.
-    """
-    for value, known, what in ((split, SPLITS, "split"), (source, ("human", "synthetic"), "source")):
-        if value and value not in known:
-            raise UsageError(f"There is no {what} {value!r}.", one_of(value, known))
-    name = resolve_label(label, *known_labels(bench)) if label else None
-    return [row for row in bench.ledger.samples(source=source, split=split) if name is None or row.label == name]
-
-
-def _rows(bench: Bench) -> list[Sample]:
     samples = bench.ledger.samples()
     if not samples:
         raise DataError("This bench has no rows yet.", "Add some with: wb data add FILE")
@@ -335,7 +305,7 @@ def give(
     if split and split not in SPLITS:
         raise UsageError(f"There is no split {split!r}.", one_of(split, SPLITS))
     _refuse(bench, path)
-    human = _rows(bench)
+    human = human_rows(bench)
     rows = [*human, *(bench.ledger.accepted() if synthetic else [])]
     rows = [row for row in rows if split is None or row.split == split]
     rows, notes = _selected(rows, form, bench.config.seed, even=even)
@@ -365,6 +335,11 @@ def _selected(rows: list[Sample], form: str, seed: int, *, even: bool) -> tuple[
     if (form in CHAT_FORMATS or even) and len(labelled) < len(rows):
         notes.append(f"{len(rows) - len(labelled)} rows without a label were left out")
         rows = labelled
+    parts = [name for name in SPLITS if any(row.split == name for row in rows)]
+    if form in CHAT_FORMATS and len(parts) > 1:
+        notes.append(
+            f"{form} has no place for the split: rows of {', '.join(parts)} are mixed; --split takes one of them"
+        )
     if even and rows:
         label, size = min(Counter(row.label for row in rows).items(), key=lambda item: item[1])
         kept = balanced(rows, seed)

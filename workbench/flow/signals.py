@@ -8,7 +8,7 @@ from workbench.bench import Bench
 from workbench.classify import Features, OutOfFold, cross_fit
 from workbench.encode import Vectors
 from workbench.records import Sample, digest
-from workbench.similarity import groups, near_duplicates
+from workbench.similarity import near_groups
 
 
 def vectors(bench: Bench, samples: Sequence[Sample]) -> Vectors:
@@ -28,7 +28,7 @@ def out_of_fold(bench: Bench, samples: Sequence[Sample]) -> OutOfFold:
             return OutOfFold(ids, tuple(z["labels"].tolist()), z["truth"], z["probabilities"], float(z["temperature"]))
     texts = [sample.text for sample in samples]
     features = Features.fit(config, texts, v := vectors(bench, samples))(texts, v)
-    whole = groups(near_duplicates(texts), len(texts))
+    whole = near_groups(texts)
     found = cross_fit(config, ids, features, [sample.label for sample in samples], whole)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
