@@ -1,13 +1,15 @@
 """Find where it hurts: imbalance, confusion, wrong labels, conflicts, leakage. Pure: rows in, findings out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from pydantic import Field
 
 from workbench.classify import OutOfFold
 from workbench.config import Strict
-from workbench.diagnose.confusion import Confusion, confusions
-from workbench.diagnose.findings import findings
+from workbench.diagnose.confusion import Confusion, Confusions
+from workbench.diagnose.findings import STRONG_RATE, STRONG_ROWS, advice, findings
 from workbench.diagnose.imbalance import Imbalance, ImbalanceConfig, imbalance
 from workbench.diagnose.issues import LabelIssue, label_issues
 from workbench.diagnose.keywords import keywords
@@ -15,36 +17,69 @@ from workbench.diagnose.leakage import Leak, conflicts, leaks
 from workbench.records import Finding, Sample
 from workbench.similarity import Vectors
 
-__all__ = ["Confusion", "DiagnoseConfig", "Diagnosis", "Imbalance", "LabelIssue", "Leak", "diagnose", "imbalance"]
+__all__ = [
+    "Confusion",
+    "Confusions",
+    "DiagnoseConfig",
+    "Diagnosis",
+    "Imbalance",
+    "ImbalanceConfig",
+    "LabelIssue",
+    "Leak",
+    "Rows",
+    "advice",
+    "diagnose",
+    "histogram",
+    "imbalance",
+]
 
 
 class DiagnoseConfig(Strict):
     """Settings of `wb diagnose`."""
 
     imbalance: ImbalanceConfig = ImbalanceConfig()
-    confusions: int = 20
+    confusions: int = Field(default=20, ge=0)
     """Pairs listed."""
-    issue_rows: int = 20
+    issue_rows: int = Field(default=20, ge=2)
     """Rows that a class needs to be judged by cleanlab; smaller ones are judged by neighbours."""
-    neighbours: int = 3
+    neighbours: int = Field(default=3, ge=1)
     """Neighbours that a tail row is judged by."""
-    leak: float = 0.9
+    leak: float = Field(default=0.9, gt=0, le=1)
     """Character ratio from which a training row counts as a copy of a dev or test row."""
-    keywords: int = 8
+    keywords: int = Field(default=8, ge=0)
     """Words listed per class."""
 
 
 @dataclass(frozen=True, slots=True)
+class Rows:
+    """What is diagnosed."""
+
+    samples: Sequence[Sample]
+    """Human rows of all splits. Of dev and test only likeness to other rows is looked at; conflicts also look at dev's labels."""
+    found: OutOfFold
+    """Out-of-fold probabilities of the labelled training rows, in their order."""
+    vectors: Vectors
+    """[n, d] centred unit vectors of the same rows."""
+    labels: Sequence[str]
+    """Classes that must be there, with no row perhaps."""
+    group_by: str = ""
+    """Column of the user's whose equal values must stay on one side of a split."""
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Everything that was found."""
+    """Everything that was found; of a histogram alone only the first two fields are filled."""
 
     imbalance: Imbalance
-    confusions: tuple[Confusion, ...]
-    issues: tuple[LabelIssue, ...]
-    conflicts: tuple[tuple[Sample, ...], ...]
-    leaks: tuple[Leak, ...]
-    keywords: Mapping[str, Sequence[str]]
-    findings: tuple[Finding, ...]
+    label_ids: Mapping[str, str] = field(default_factory=dict)
+    """Class -> the number that the data give it."""
+    confusions: tuple[Confusion, ...] = ()
+    matrix: Confusions | None = None
+    issues: tuple[LabelIssue, ...] = ()
+    conflicts: tuple[tuple[Sample, ...], ...] = ()
+    leaks: tuple[Leak, ...] = ()
+    keywords: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
     """What hurts, worst first."""
 
     @property
@@ -56,9 +91,11 @@ class Diagnosis:
     def say(self) -> str:
         """One line."""
         i = self.imbalance
+        n = len(i.minority)
+        small = "no class is" if not n else "1 class is" if n == 1 else f"{n} classes are"
         return (
-            f"{sum(i.counts.values())} rows, {len(i.counts)} classes, ratio {i.ratio:g}:1, Gini {i.gini:.3f}, "
-            f"{len(i.minority)} classes too small"
+            f"{sum(i.counts.values()):,} rows, {len(i.counts)} classes; largest to smallest {i.ratio:,.4g}:1, "
+            f"Gini {i.gini:.3f}, as varied as {i.effective_classes:.1f} equal classes; {small} too small."
         )
 
     def json(self) -> dict[str, Any]:
@@ -75,54 +112,51 @@ class Diagnosis:
             "targets": dict(i.targets),
             "confusions": [pair.json() for pair in self.confusions],
             "histogram": [
-                {"label": label, "count": n, "effective": i.effective_rows[label]} for label, n in i.counts.items()
+                {"label": label, "id": self.label_ids.get(label), "count": n, "effective": i.effective_rows[label]}
+                for label, n in i.counts.items()
             ],
-            "label_issues": [
-                {
-                    "id": x.sample.id,
-                    "label": x.sample.label,
-                    "suggested": x.suggested,
-                    "score": x.score,
-                    "method": x.method,
-                }
-                for x in self.issues
-            ],
+            "label_issues": [issue.json() for issue in self.issues],
             "conflicts": [[{"id": row.id, "label": row.label} for row in rows] for rows in self.conflicts],
-            "leaks": [{"id": x.train.id, "of": x.held.id, "split": x.held.split, "score": x.score} for x in self.leaks],
+            "leaks": [leak.json() for leak in self.leaks],
             "keywords": {label: list(words) for label, words in self.keywords.items()},
             "findings": [
-                {"kind": x.kind, "where": dict(x.where), "severity": x.severity, "say": x.say} for x in self.findings
+                {
+                    "kind": x.kind,
+                    "where": dict(x.where),
+                    "severity": x.severity,
+                    "say": x.say,
+                    "do": advice(x, self.label_ids),
+                }
+                for x in self.findings
             ],
         }
 
 
-def diagnose(
-    samples: Sequence[Sample], found: OutOfFold, vectors: Vectors, names: Sequence[str], config: DiagnoseConfig
-) -> Diagnosis:
-    """Diagnose rows.
+def histogram(counts: Mapping[str, int], config: ImbalanceConfig, label_ids: Mapping[str, str]) -> Diagnosis:
+    """Diagnose counts of classes alone; `counts` must not be empty."""
+    found = imbalance(counts, config)
+    return Diagnosis(found, label_ids, findings=findings(found, (), (), (), ()))
 
-    Args:
-        samples: human rows of all splits. Of dev and test only likeness to training rows is looked at.
-        found: out-of-fold probabilities of the training rows, in their order.
-        vectors: [n, d] centred unit vectors of the training rows.
-        names: classes that must be there, with no row perhaps.
-        config: settings.
-    """
-    train = [sample for sample in samples if sample.split == "train"]
-    counts = dict.fromkeys(names, 0)
+
+def diagnose(rows: Rows, config: DiagnoseConfig, label_ids: Mapping[str, str]) -> Diagnosis:
+    """Diagnose rows; at least one is a labelled training row. `label_ids` are the numbers that the data give classes."""
+    train = [sample for sample in rows.samples if sample.split == "train" and sample.label]
+    counts = dict.fromkeys(rows.labels, 0)
     for sample in train:
         counts[sample.label] = counts.get(sample.label, 0) + 1
-    histogram = imbalance(counts, config.imbalance)
-    pairs = confusions(found, config.confusions)
-    issues = label_issues(train, found, vectors, class_rows=config.issue_rows, neighbours=config.neighbours)
-    doubles = conflicts([sample for sample in samples if sample.split in ("train", "dev") and sample.label])
-    leaked = leaks(samples, config.leak)
+    balance = imbalance(counts, config.imbalance)
+    matrix = Confusions.of(rows.found)
+    issues = label_issues(train, rows.found, rows.vectors, class_rows=config.issue_rows, neighbours=config.neighbours)
+    doubles = conflicts([sample for sample in rows.samples if sample.split in ("train", "dev") and sample.label])
+    leaked = leaks(rows.samples, config.leak, rows.group_by)
     return Diagnosis(
-        histogram,
-        tuple(pairs),
+        balance,
+        label_ids,
+        tuple(matrix.top(config.confusions)),
+        matrix,
         tuple(issues),
-        tuple(tuple(rows) for rows in doubles),
+        tuple(tuple(same) for same in doubles),
         tuple(leaked),
         keywords(train, config.keywords),
-        findings(histogram, pairs, issues, doubles, leaked),
+        findings(balance, matrix.strong(STRONG_RATE, STRONG_ROWS), issues, doubles, leaked),
     )
