@@ -142,6 +142,8 @@ def test_a_mistake_is_answered_with_what_is_right(values, message, hint):
         [{"kind": "openai"}, {"kind": "openai", "api_key": "sk-secret"}],
         [{"kind": "opnai", "api_key": "sk-secret"}],
         {"api_key": "sk-secret"},
+        "sk-secret",
+        ["sk-secret"],
     ],
 )
 def test_a_key_in_the_settings_is_refused_and_not_repeated(endpoints):
@@ -150,10 +152,16 @@ def test_a_key_in_the_settings_is_refused_and_not_repeated(endpoints):
     assert "sk-secret" not in caught.value.message + caught.value.hint
 
 
-def test_a_key_pasted_as_the_name_of_its_variable_is_refused():
+@pytest.mark.parametrize("key", ["sk-abcDEF123", "0123456789abcdef.XyZ", "abcdef0123456789"])
+def test_a_key_pasted_as_the_name_of_its_variable_is_refused(key):
     with pytest.raises(ConfigError) as caught:
-        Config.read({"llm": {"endpoints": [{"kind": "openai", "key_env": "sk-abcDEF123"}]}}, where="wb.yaml")
-    assert "sk-abcDEF123" not in caught.value.message
+        Config.read({"llm": {"endpoints": [{"kind": "openai", "key_env": key}]}}, where="wb.yaml")
+    assert key not in caught.value.message
+
+
+@pytest.mark.parametrize("value", [None, {}])
+def test_a_rule_without_settings_keeps_its_defaults(value):
+    assert Config.read({"gate": {"rules": {"length": value}}}, where="wb.yaml") == Config()
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,11 @@ def test_a_reply_is_stored_once_and_read_back(ledger):
     assert ledger.reply("s") is None
 
 
+def test_a_reply_with_a_lone_surrogate_is_stored(ledger):
+    ledger.add_reply(reply("r", text="查\ud83d"))
+    assert ledger.reply("r").text == "查?"
+
+
 def test_a_reply_is_unread_until_it_was_parsed_and_is_never_parsed_twice(ledger):
     ledger.add_reply(reply("r"))
     ledger.add_reply(reply("s", draw=1))
@@ -326,7 +331,7 @@ def test_a_ledger_lies_where_it_was_asked_for(tmp_path, folder, request):
 
 def test_a_reject_with_a_lone_surrogate_can_be_stored(ledger):
     with ledger.write("data", "add") as writer:
-        writer.rejects([Reject("a.jsonl", 1, "bad", "Bad row.", "\ud83d")])
+        writer.rejects([Reject("\udcff.jsonl", 1, "bad", "Bad row.", "\ud83d")])
     assert len(ledger.rejects()) == 1
 
 

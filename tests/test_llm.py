@@ -1,6 +1,7 @@
 """The client against a scripted server: faults, garbage, secrets, many requests at once."""
 
 import asyncio
+import gc
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -151,11 +152,29 @@ def test_the_key_never_stands_in_an_error(server, status):
     assert KEY not in caught.value.message + caught.value.hint
 
 
-def test_a_password_in_the_address_is_not_repeated(server):
+def test_a_password_in_the_address_is_not_repeated(server, monkeypatch):
     address = server.url.replace("http://", "http://user:hunter2@")
-    client = OpenAI(OpenAIEndpoint(base_url=address, model="m"), LlmConfig())
+    monkeypatch.setenv("OPENAI_BASE_URL", address)
+    client = OpenAI(OpenAIEndpoint(model="m"), LlmConfig())
     asyncio.run(client.close())
     assert "hunter2" not in client.name
+    with pytest.raises(ConfigError) as caught:
+        LlmConfig.read({"endpoints": [{"base_url": address}]}, where="wb.yaml")
+    assert "hunter2" not in caught.value.message + caught.value.hint
+
+
+def test_a_key_across_the_end_of_a_long_error_is_hidden_too(server):
+    server.default = Step(status=400, body=json.dumps({"error": {"message": "x" * 150 + KEY}}).encode())
+    with pytest.raises(WorkbenchError) as caught:
+        ask(server)
+    assert KEY[:6] not in caught.value.message
+
+
+@pytest.mark.parametrize("address", ["http://x:port/v1", "http://[::1/v1"])
+def test_an_address_that_is_none_is_named(address, monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", address)
+    with pytest.raises(ConfigError, match="address"):
+        OpenAI(OpenAIEndpoint(model="m"), LlmConfig())
 
 
 # --- which endpoint
@@ -347,3 +366,49 @@ def test_an_exception_while_supplying_does_not_lose_answers_under_way():
             complete(Scripted(lambda _: slow()), hand_out, lambda one, _: recorded.append(one.draw), lambda _: None, 4)
         )
     assert sorted(recorded) == [0, 1]
+
+
+def test_an_interrupted_run_records_what_is_under_way():
+    recorded = []
+
+    async def slow():
+        await asyncio.sleep(0.1)
+        return ANSWER
+
+    async def go():
+        client = Scripted(lambda _: slow())
+        run = asyncio.create_task(complete(client, supply(3), lambda one, _: recorded.append(one.draw), print, 3))
+        await asyncio.sleep(0.02)
+        run.cancel()
+        await run
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(go())
+    assert sorted(recorded) == [0, 1, 2]
+
+
+def test_stopiteration_in_a_callback_does_not_hang_the_loop():
+    def use(batch):
+        next(iter(()))
+
+    async def go():
+        client = Scripted(lambda _: ANSWER)
+        await asyncio.wait_for(complete(client, supply(2), lambda *_: None, use, 2), 5)
+
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        asyncio.run(go())
+
+
+def test_errors_behind_the_first_are_not_printed(caplog):
+    async def fail():
+        await asyncio.sleep(0.02)
+        raise DataError("second")
+
+    def use(batch):
+        raise DataError("first")
+
+    client = Scripted(lambda draw: ANSWER if draw == 0 else fail())
+    with pytest.raises(DataError, match="first"):
+        asyncio.run(complete(client, supply(3), lambda *_: None, use, 3))
+    gc.collect()
+    assert caplog.records == []

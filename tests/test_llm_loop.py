@@ -176,7 +176,7 @@ def test_two_generations_of_one_bench_do_not_run_at_once(tmp_path, server):
     while not server.requests:
         pass
     other = Bench.find(tmp_path, ["encoder.name=hashed"])
-    with pytest.raises(WorkbenchError, match="Another `wb generate`"):
+    with pytest.raises(WorkbenchError, match="Another wb process"):
         generate(other, want(other))
     gate.set()
     first.join()

@@ -138,6 +138,12 @@ def test_a_template_that_fails_is_named(inner):
         Prompt("mine.zh.j2", text).messages({"label": "a", "count": 1})
 
 
+def test_a_lone_surrogate_in_a_real_row_can_be_sent():
+    shown = Shown([Sample("1", (Turn("user", "查\ud83d"),), "a")], [], {})
+    made = build_request(Need("a", 1, "minority"), shown, load("minority.zh.j2"), rows=1, examples=1, draw=0, seed=0)
+    assert "查?" in made.messages[-1]["content"]
+
+
 def test_real_rows_are_shown_as_they_are():
     text = "{{ label }} {% raw %} <b>&amp;</b>"
     shown = Shown([Sample("1", (Turn("user", text),), "a")], [], {})

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workbench.errors import ConfigError, one_of
 
-
 # What PyYAML lets through of values that look like a date or a number and are none, and of bottomless nesting.
 _MALFORMED = (ValueError, AttributeError, RecursionError)
 
@@ -91,10 +90,9 @@ def _first_problem(exc: ValidationError) -> str:
     if problem["type"] == "extra_forbidden":
         return f"there is no setting {path!r}."
     message = problem["msg"].removeprefix("Value error, ")
-    # A pasted key must not stand in an error: of key_env the value is not repeated.
-    shown = (
-        "" if isinstance(problem["input"], Mapping) or path.endswith("key_env") else f" (found {problem['input']!r})"
-    )
+    # A pasted key must not stand in an error: values in and below `endpoints` are not repeated.
+    secret = "endpoints" in problem["loc"]
+    shown = "" if secret or isinstance(problem["input"], Mapping) else f" (found {problem['input']!r})"
     return f"{path}: {message}{shown}."
 
 

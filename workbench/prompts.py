@@ -48,7 +48,9 @@ class Prompt:
             raise ConfigError(
                 f"Prompt {self.name} cannot be rendered: {exc}.", f"Known variables: {', '.join(sorted(values))}"
             ) from exc
-        return [{"role": role, "content": content} for role, content in rendered.items() if content]
+        # Lone surrogates in real rows could not be sent.
+        sent = {role: content.encode("utf-8", "replace").decode() for role, content in rendered.items()}
+        return [{"role": role, "content": content} for role, content in sent.items() if content]
 
 
 def load(name: str, roots: Sequence[Path] = ()) -> Prompt:

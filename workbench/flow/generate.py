@@ -11,7 +11,7 @@ from workbench.errors import ServiceError, WorkbenchError
 from workbench.flow.gate import SURPLUS, Judge, keep_quota
 from workbench.flow.plan import Writer, accepted_counts
 from workbench.gate import Stack
-from workbench.generate import parse_reply
+from workbench.generate import Draft, parse_reply
 from workbench.ledger import Reply
 from workbench.llm import Answer, Client, Exhausted, Refused, Request, complete, identity, open_client
 from workbench.records import Need, Origin, Reject, Sample, Turn, Verdict, digest
@@ -206,7 +206,7 @@ class _Loop:
                 messages=request.messages,
                 model=self.client.model,
                 endpoint=self.client.name,
-                text=answer.text.encode("utf-8", "replace").decode("utf-8"),
+                text=answer.text,
                 finish=answer.finish,
                 tokens_in=answer.tokens_in,
                 tokens_out=answer.tokens_out,
@@ -246,7 +246,7 @@ class _Loop:
         drafts: list[Sample] = []
         rejects: dict[str, list[Reject]] = {}
         for reply in replies:
-            rows, rejects[reply.id] = parse_reply(reply.id, reply.text, reply.finish, self.writer.roles)
+            rows, rejects[reply.id] = _parse(reply, self.writer.roles)
             drafts += [_sample(reply, draft.position, draft.turns) for draft in rows]
         verdicts = self._verdicts(drafts)
         with self.bench.ledger.write("generate", "read", {"replies": len(replies)}) as writer:
@@ -323,6 +323,14 @@ class _Loop:
             ended,
             say,
         )
+
+
+def _parse(reply: Reply, roles: Sequence[str]) -> tuple[list[Draft], list[Reject]]:
+    try:
+        return parse_reply(reply.id, reply.text, reply.finish, roles)
+    except Exception as exc:  # noqa: BLE001  a fault of the parser must not block every reply that was paid for after it
+        say = f"The parser failed: {type(exc).__name__}."
+        return [], [Reject(reply.id, 0, "unreadable", say, reply.text)]
 
 
 def _sample(reply: Reply, position: int, turns: tuple[Turn, ...]) -> Sample:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_serializer, field_validator
 
 from workbench.config import Strict
 from workbench.gate.base import Check, Rows, Rule, Score
@@ -27,3 +27,9 @@ class GateConfig(Strict):
     @classmethod
     def _read_rules(cls, value: Mapping[str, Any]) -> Mapping[str, Rule]:
         return read_rules(value)
+
+    @field_serializer("rules")
+    def _write_rules(self, value: Mapping[str, Rule]) -> dict[str, Any]:
+        """With the rules that are off, which would come back otherwise when a run's settings are read again."""
+        on = {name: rule.model_dump(mode="json") for name, rule in value.items()}
+        return on | {name: "off" for name in DEFAULTS if name not in value}

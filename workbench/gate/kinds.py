@@ -39,8 +39,10 @@ def read_rules(values: Mapping[str, Any]) -> dict[str, Rule]:
         if isinstance(settings, Rule):
             found[name] = settings
             continue
-        if settings is None or settings is False or settings == "off":
+        if settings is False or settings == "off":
             continue
+        if settings is None:  # `length:` with nothing but comments below it
+            settings = {}
         if not isinstance(settings, Mapping):
             raise ValueError(f"the rule {name!r} is neither settings nor `off`")
         kind = settings.get("kind", name)

@@ -10,13 +10,16 @@ from typing import Any, Self
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, insert, select, text
 from sqlalchemy.dialects.sqlite import insert as insert_or_keep
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from workbench.errors import DataError
 from workbench.ledger import schema as t
 from workbench.ledger.facts import Candidate, Operation, Reply, Run
-from workbench.ledger.writer import Writer
+from workbench.ledger.writer import Writer, storable
 from workbench.records import Change, Origin, Reject, Sample, Turn, Verdict
+
+WAIT = 300
+"""Seconds that a writer waits for another one, as for a large import: a reply that cannot be stored would be lost."""
 
 
 class Ledger:
@@ -31,16 +34,17 @@ class Ledger:
         """Open the file, creating it and its tables where it is new.
 
         Raises:
-            DataError: the file is not a ledger, or was written by a newer version.
+            DataError: the file cannot be opened, is not a ledger, or was written by a newer version.
         """
-        engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": 30})
+        engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": WAIT})
         event.listen(engine, "connect", _pragmas)
         event.listen(engine, "begin", _begin)
         try:
             version = _schema_version(engine) or _create(engine)
+        except OperationalError as exc:  # locked, no permission, no such folder: nothing is wrong with the file
+            raise DataError(f"{path} cannot be opened: {exc.orig}.", "See to that and run the command again.") from exc
         except DatabaseError as exc:
-            what = "is not a ledger" if path.is_file() else "cannot be opened"
-            raise DataError(f"{path} {what}.", "Move it away, or choose another bench.") from exc
+            raise DataError(f"{path} is not a ledger.", "Move it away, or choose another bench.") from exc
         if version > t.SCHEMA_VERSION:
             raise DataError(
                 f"{path} was written by a newer version (schema {version}, this one knows {t.SCHEMA_VERSION}).",
@@ -65,7 +69,7 @@ class Ledger:
 
     def add_reply(self, reply: Reply) -> None:
         """Store what a model answered, at once and on its own, before anything reads it."""
-        row = asdict(reply) | {"parents": list(reply.parents), "messages": list(reply.messages), "at": _now()}
+        row = storable(asdict(reply)) | {"parents": list(reply.parents), "messages": list(reply.messages), "at": _now()}
         with self._writer.begin() as connection:
             connection.execute(insert_or_keep(t.replies).on_conflict_do_nothing(), row)
 
@@ -153,7 +157,8 @@ class Ledger:
         """How many changes of each reason an operation made."""
         query = select(t.changes.c.reason, func.count()).where(t.changes.c.operation == operation)
         with self._engine.connect() as connection:
-            return Counter(dict(connection.execute(query.group_by(t.changes.c.reason)).tuples().all()))
+            rows = connection.execute(query.group_by(t.changes.c.reason)).all()
+        return Counter({str(row[0]): int(row[1]) for row in rows})
 
     def label_ids(self) -> dict[str, str]:
         """Label -> the number that the user's files give it (the first where they disagree)."""

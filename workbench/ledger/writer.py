@@ -36,7 +36,7 @@ class Writer:
 
     def rejects(self, rows: Sequence[Reject]) -> None:
         """Append what could not become a sample."""
-        self._put(t.rejects, [asdict(row) | {"raw": row.raw.encode("utf-8", "replace").decode()} for row in rows])
+        self._put(t.rejects, [storable(asdict(row)) for row in rows])
 
     def parsed(self, reply: str, drafts: int, rejects: int) -> None:
         """Note that a reply was parsed; a second parse of it would fail here."""
@@ -71,6 +71,15 @@ class Writer:
 
     def _count(self, table: Any) -> int:
         return int(self._connection.scalar(select(func.count()).select_from(table)) or 0)
+
+
+def storable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Values without lone surrogates, which stand in broken rows, in file names and in what models write."""
+    return {key: _utf8(value) if isinstance(value, str) else value for key, value in row.items()}
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def _sample_row(sample: Sample) -> dict[str, Any]:

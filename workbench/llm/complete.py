@@ -65,12 +65,15 @@ async def complete(
 
 
 async def _land(under_way: set[asyncio.Task[None] | None]) -> None:
-    """Wait for what is under way; give up on what takes too long."""
+    """Wait for what is under way; give up on what takes too long. The error that ended the run is the one to show."""
     tasks = {task for task in under_way if task is not None}
     if tasks:
-        _, late = await asyncio.wait(tasks, timeout=GRACE)
+        done, late = await asyncio.wait(tasks, timeout=GRACE)
         for task in late:
             task.cancel()
+        for task in done:
+            if not task.cancelled():
+                task.exception()  # heard of: asyncio would print it otherwise
 
 
 def _read(use: Callable[[Sequence[Request]], None], batch: Sequence[Request]) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Protocol
+from urllib.parse import urlsplit
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, field_validator
 
 from workbench.config import Strict
 from workbench.errors import WorkbenchError
@@ -21,8 +22,8 @@ class OpenAIEndpoint(Strict):
     """Address up to and with the version, as https://open.bigmodel.cn/api/paas/v4; OPENAI_BASE_URL where not given."""
     model: str = "auto"
     """Model name; `auto` takes the one that the server lists, where it lists just one."""
-    key_env: str = Field(default="OPENAI_API_KEY", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    """Name of the environment variable with the key. The key itself never stands in a file."""
+    key_env: str = Field(default="OPENAI_API_KEY", pattern=r"^[A-Z_][A-Z0-9_]*$")
+    """Name of the environment variable with the key, in capitals. The key itself never stands in a file."""
     price_in: Decimal | None = Field(default=None, ge=0)
     """Price of a million prompt tokens."""
     price_out: Decimal | None = Field(default=None, ge=0)
@@ -33,6 +34,13 @@ class OpenAIEndpoint(Strict):
     """Seconds until a request counts as failed; local servers under load are slow."""
     retries: int = Field(default=6, ge=0)
     """Further tries after 429, 5xx and broken connections, with growing pauses (Retry-After is kept)."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _no_secret(cls, value: str | None) -> str | None:
+        if value and "@" in urlsplit(value).netloc:
+            raise ValueError("an address in a file holds no user or password; OPENAI_BASE_URL may")
+        return value
 
 
 class RecordedEndpoint(Strict):

@@ -23,6 +23,7 @@ class OpenAI:
             raise ConfigError(
                 f"The environment variable {endpoint.key_env} is not set.", f"export {endpoint.key_env}=..."
             )
+        _check_address(base_url)
         if key and not key.isascii():
             raise ConfigError(f"The key in {endpoint.key_env} has characters that no key has.", "Copy it again.")
         # A local server needs no key, but the SDK insists on one.
@@ -118,9 +119,10 @@ def _service_error(exc: Exception, where: str, secrets: Sequence[str] = ()) -> W
         return ServiceError(
             f"{where} cannot be reached.", "Check the address (OPENAI_BASE_URL) and that the server runs."
         )
-    said = " ".join(str(exc).split())[:200]
+    said = " ".join(str(exc).split())
     for secret in secrets:
         said = said.replace(secret, "***") if secret else said
+    said = said[:200]  # after the secrets: half a key would not be found
     if isinstance(exc, openai.NotFoundError):
         return ServiceError(f"{where} does not know that address or model: {said}", "Check base_url and model.")
     if isinstance(exc, openai.RateLimitError):
@@ -130,6 +132,14 @@ def _service_error(exc: Exception, where: str, secrets: Sequence[str] = ()) -> W
             f"{where} refused a request: {said}", "Check llm.max_tokens, the model's name and its content filter."
         )
     return ServiceError(f"{where} answered with an error: {said}", "Run again: stored replies are kept.")
+
+
+def _check_address(url: str | None) -> None:
+    """What the SDK would answer with an error of the library below it."""
+    try:
+        _ = urlsplit(url or "").port
+    except ValueError as exc:
+        raise ConfigError(f"The address of the endpoint is none: {exc}.", "Check base_url (OPENAI_BASE_URL).") from exc
 
 
 def _userinfo(url: str) -> tuple[str, ...]:
