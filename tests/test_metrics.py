@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
 from workbench import metrics as m
 from workbench.evaluate import score
 
+sk = pytest.importorskip("sklearn.metrics")
 LABELS = st.sampled_from(["查余额", "退订", "a", "b"])
 PAIRS = st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=60)
 
@@ -22,12 +22,12 @@ def test_scores_are_those_of_scikit_learn(rows):
     true, predicted = columns(rows)
     found = score(true, predicted)
     assert found.labels == tuple(sorted({*true, *predicted}))
-    assert found.accuracy.value == pytest.approx(accuracy_score(true, predicted))
+    assert found.accuracy.value == pytest.approx(sk.accuracy_score(true, predicted))
     names = list(found.labels)
     for metric, average in ((found.macro_f1, "macro"), (found.weighted_f1, "weighted")):
-        expected = f1_score(true, predicted, labels=names, average=average, zero_division=0)
+        expected = sk.f1_score(true, predicted, labels=names, average=average, zero_division=0)
         assert metric.value == pytest.approx(expected)
-    p, r, f, n = precision_recall_fscore_support(true, predicted, labels=names, zero_division=0)
+    p, r, f, n = sk.precision_recall_fscore_support(true, predicted, labels=names, zero_division=0)
     for i, (name, precision, recall, f1) in enumerate(found.per_class):
         assert (name, recall.n) == (names[i], n[i])
         assert (precision.value, recall.value, f1.value) == pytest.approx((p[i], r[i], f[i]))
@@ -92,11 +92,31 @@ def test_weights_count_rows_as_often_as_they_say():
 
 
 def test_resamples_have_n_rows_each_and_the_same_seed_draws_the_same():
-    drawn = m.resamples(7, draws=50, seed=3)
-    assert drawn.shape == (50, 7)
-    assert (drawn.sum(axis=1) == 7).all()
-    assert (drawn == m.resamples(7, draws=50, seed=3)).all()
-    assert (drawn != m.resamples(7, draws=50, seed=4)).any()
+    counts = np.array([3, 1, 0, 5])
+    drawn = m.resamples(counts, draws=2000, seed=3)
+    assert drawn.shape == (2000, 4)
+    assert (drawn.sum(axis=1) == 9).all()
+    assert drawn.mean(axis=0) == pytest.approx(counts, abs=0.2)
+    assert (drawn == m.resamples(counts, draws=2000, seed=3)).all()
+    assert (drawn != m.resamples(counts, draws=2000, seed=4)).any()
+
+
+@given(PAIRS)
+def test_cells_are_the_rows_counted(rows):
+    true, predicted = (np.array(["ab退查".index(x[0]) for x in column]) for column in columns(rows))
+    (a, b), counts = m.cells(true, predicted)
+    weighted = m.tally(a, b, 4, counts[None, :].astype(float))
+    whole = m.tally(true, predicted, 4)
+    assert weighted.f1[0] == pytest.approx(whole.f1)
+    assert weighted.accuracy[0] == pytest.approx(whole.accuracy)
+    assert len(counts) == len(set(rows))
+
+
+def test_a_model_without_errors_has_an_interval_of_some_width():
+    found = score(["a", "b"] * 10, ["a", "b"] * 10)
+    for metric in (found.accuracy, found.macro_f1, found.weighted_f1):
+        assert metric.high == pytest.approx(1)
+        assert metric.low < 0.95
 
 
 def test_calibration_error_of_a_model_that_knows_what_it_knows_is_small():
@@ -119,7 +139,7 @@ def test_intervals_of_macro_f1_cover_the_truth_in_93_percent():
         predicted = np.array([random.choice(k, p=confusion[i]) for i in true])
         return true.astype(str).tolist(), predicted.astype(str).tolist()
 
-    truth = f1_score(*draw(100_000), average="macro")
+    truth = sk.f1_score(*draw(100_000), average="macro")
     for _ in range(rounds):
         found = score(*draw(n)).macro_f1
         hits += found.low <= truth <= found.high

@@ -96,7 +96,8 @@ def wilson(hits: float, n: float, z: float = Z) -> tuple[float, float]:
     p, z2 = hits / n, z * z
     middle = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = z / (1 + z2 / n) * np.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+    # Exactly 0 and 1 at the ends, where rounding would leave out the very value that was seen.
+    return 0.0 if hits == 0 else float(middle - half), 1.0 if hits == n else float(middle + half)
 
 
 def f1_interval(hits: float, union: float) -> tuple[float, float]:

@@ -45,7 +45,8 @@ def evaluate(
 
         config = Bench.find_or_bare(bench, settings or ()).config.evaluate.compare
         found = flow.score_file(predictions, label_set(labels), baseline_predictions, config)
-        show_json(found) if as_json else show_scores({"predictions": found}, {"predictions": found.get("verdict")})
+        arms = {"baseline": found["baseline"], "predictions": found} if "baseline" in found else {"predictions": found}
+        show_json(found) if as_json else show_scores(arms, {"predictions": found.get("verdict")})
         return
     result = flow.evaluate_run(open_bench(bench, settings), run, baseline, split)
     show_json(result.json()) if as_json else show_evaluation(result)
@@ -90,7 +91,8 @@ def show_scores(arms: Any, verdicts: Any) -> None:
     ]
     last = list(arms)[-1]
     over = f"macro-F1 over {len(arms[last]['labels'])} classes ({arms[last]['labels_from']})"
-    title = f"{arms[last]['accuracy']['n']} rows, {over}, 95 % intervals"
+    sizes = " and ".join(f"{n:,}" for n in dict.fromkeys(found["accuracy"]["n"] for found in arms.values()))
+    title = f"{sizes} rows, {over}, 95 % intervals"
     show_table(title, ["model", "accuracy", "macro-F1", "weighted F1", "verdict"], rows)
 
 

@@ -17,6 +17,9 @@ def register(app: typer.Typer) -> None:
 
 def why(
     row: Annotated[str, typer.Argument(metavar="ID", help="Id of a row, or a unique beginning of it.")],
+    prompt: Annotated[
+        bool, typer.Option("--prompt", help="Also the messages that were sent, and the whole reply.")
+    ] = False,
     as_json: JsonOption = False,
     bench: BenchOption = None,
     settings: SetOption = None,
@@ -30,7 +33,7 @@ def why(
 
         show_json(asdict(story))
         return
-    for line in tell(story):
+    for line in [*tell(story), *(exchange(story) if prompt else [])]:
         show(line)
 
 
@@ -56,14 +59,23 @@ def tell(story: "Story") -> list[str]:
         )
         lines.append(f"{operation.at[:19]}  gate: {said}")
     if story.children:
+        more = ", ..." if len(story.children) > 5 else ""
         lines.append(
-            f"Shown as an example for {len(story.children)} synthetic rows: {', '.join(story.children[:5])} ..."
+            f"Shown as an example for {len(story.children)} synthetic rows: {', '.join(story.children[:5])}{more}"
         )
     lines += [f"In training set {version}" for version in story.versions]
     lines += [f"{run.at[:19]}  used by run {run.id}" for run in story.runs]
     if not story.versions:
         lines.append("Not in any training set so far.")
     return lines
+
+
+def exchange(story: "Story") -> list[str]:
+    """What was sent and what came back, word for word."""
+    if story.reply is None:
+        return ["No model was asked for this row."]
+    sent = [f"\n--- {message['role']}\n{message['content']}" for message in story.reply.messages]
+    return [*sent, f"\n--- reply ({story.reply.finish})\n{story.reply.text}"]
 
 
 def _birth(story: "Story") -> list[str]:

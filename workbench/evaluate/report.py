@@ -22,6 +22,8 @@ class Report:
     main: str
     """The arm that the page is about."""
     calibration: float
+    rows: Mapping[str, tuple[int, int]]
+    """Name of an arm -> human and synthetic rows that it was trained on."""
     training: Mapping[str, tuple[int, int]]
     """Class -> human and synthetic training rows of the main arm."""
     texts: tuple[TextStats, TextStats] | None
@@ -29,39 +31,32 @@ class Report:
     """Sentences: encoder, versions, openings of the test split."""
 
 
-def interval(metric: Metric) -> str:
-    """`0.613 [0.571, 0.652]`."""
-    return f"{metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}]"
+def interval(metric: Metric, digits: int = 3) -> page.Html:
+    """`0.613 [0.571, 0.652]`, kept on one line."""
+    span = f"{metric.value:.{digits}f} [{metric.low:.{digits}f}, {metric.high:.{digits}f}]"
+    return _whole(span)
+
+
+def _whole(text: str) -> page.Html:
+    return page.Html(f'<span style="white-space:nowrap">{page.escape(text)}</span>')
 
 
 def render(report: Report) -> str:
     """The page as HTML."""
     verdict = report.verdicts.get(report.main)
-    scores = report.arms[report.main]
-    parts = [
-        page.section("", page.paragraph(verdict.say if verdict else "One model; no baseline to compare with.", "lead"))
-    ]
+    lead = f"{report.main} is {verdict.say}." if verdict else "One model; no baseline to compare with."
+    parts = [page.section("", page.paragraph(lead, "lead"))]
     parts.append(page.section("Scores", _scores(report), *(page.paragraph(fact, "note") for fact in report.facts)))
     if verdict and verdict.effects:
         parts.append(page.section("Better, worse, or cannot tell", *_effects(verdict)))
     parts.append(page.section("Classes", _classes(report, verdict)))
     if any(made for _, made in report.training.values()):
-        bars = [
-            (label, float(h), float(s)) for label, (h, s) in sorted(report.training.items(), key=lambda x: -sum(x[1]))
-        ]
+        rows = sorted(report.training.items(), key=lambda row: -sum(row[1]))
+        bars = [(label, float(human), float(made)) for label, (human, made) in rows]
         parts.append(page.section("Training rows", page.bars(bars, names=("human", "synthetic"))))
     if report.texts:
-        parts.append(page.section("Synthetic rows beside real ones", _texts(*report.texts)))
-    confused = [(p.source, p.target, p.count, interval(p.rate), p.rate.n) for p in scores.pairs[:15]]
-    parts.append(
-        page.section(
-            "Most confused pairs",
-            page.table(["true", "taken for", "rows", "share of the class", "n"], confused, right=[2, 3, 4]),
-            page.heat_map(
-                scores.matrix_labels, scores.matrix.tolist(), "Test rows by true (down) and predicted class."
-            ),
-        )
-    )
+        parts.append(page.section("Synthetic rows beside real ones", *_texts(*report.texts)))
+    parts.append(page.section("Most confused pairs", *_pairs(report.arms[report.main], report.main)))
     return page.page(report.title, parts)
 
 
@@ -70,35 +65,54 @@ def _scores(report: Report) -> page.Html:
     for name, scores in report.arms.items():
         verdict = report.verdicts.get(name)
         outcome: object = page.badge(verdict.overall) if verdict else ""
-        rows.append((name, *(interval(m) for m in (scores.accuracy, scores.macro_f1, scores.weighted_f1)), outcome))
+        human, made = report.rows[name]
+        spans = (interval(metric) for metric in (scores.accuracy, scores.macro_f1, scores.weighted_f1))
+        rows.append((name, human, made, *spans, outcome))
     some = report.arms[report.main]
-    caption = (
-        f"{some.accuracy.n} test rows; macro-F1 over {len(some.labels)} classes ({some.labels_from}); 95 % intervals. "
-    )
-    caption += f"Expected calibration error of {report.main}: {report.calibration:.3f}"
-    columns = ["model", "accuracy", "macro-F1", "weighted F1", "against the baseline"]
-    return page.table(columns, rows, right=[1, 2, 3], caption=caption)
+    caption = f"{some.accuracy.n} rows; macro-F1 over {len(some.labels)} classes ({some.labels_from}); 95 % intervals. "
+    caption += f"Expected calibration error of {report.main}: {report.calibration:.3f}."
+    against = f"against {next(iter(report.arms))}" if report.verdicts else ""
+    columns = ["model", "human rows", "synthetic", "accuracy", "macro-F1", "weighted F1", against]
+    return page.table(columns, rows, right=[1, 2, 3, 4, 5], caption=caption)
 
 
 def _effects(verdict: Verdict) -> list[page.Html]:
-    shown = [e for e in verdict.effects if e.kind == "metric" or e.outcome in ("improved", "worse")]
-    shown += [e for e in verdict.effects if e not in shown and e.outcome == "cannot tell"]
-    rows = [(e.kind, e.name, *_numbers(e), page.badge(e.outcome), _smallest(e)) for e in shown]
-    columns = ["", "what", "before", "after", "difference [simultaneous 95 %]", "n", "outcome", "smallest effect seen"]
+    rank = {"worse": 0, "improved": 1, "cannot tell": 2}
+    shown = [effect for effect in verdict.effects if effect.kind == "metric"]
+    rest = [effect for effect in verdict.effects if effect.kind != "metric" and effect.outcome in rank]
+    shown += sorted(rest, key=lambda effect: rank[effect.outcome])
+    rows = [(e.kind, e.name, *_numbers(e), _whole_badge(e.outcome), _smallest(e)) for e in shown]
+    columns = ["", "what", "before", "after", "difference [joint interval]", "n", "outcome", _whole("could have seen")]
     quiet = len(verdict.effects) - len(shown)
-    note = f"{len(verdict.effects)} comparisons are one family: the probability of any wrong claim is 5 %. "
-    note += f"{quiet} that are no worse are not listed. "
-    note += f"Training varies by {verdict.seeds} bootstraps." if verdict.seeds else "Training variance is not included."
-    return [page.table(columns, rows, right=[2, 3, 4, 5, 7]), page.paragraph(note, "note")]
+    notes = [
+        "Metrics and classes are F1 or accuracy: more is better. A pair is the share of a class's rows that were taken "
+        'for the other class: less is better. "Could have seen": the smallest true difference that this test would have '
+        'found in 80 % of cases; "none" where the class has too few test rows for any.',
+        f"{len(verdict.effects)} comparisons are one family: the probability of any wrong claim among them is at most "
+        "`evaluate.compare.alpha`, 5 % unless you set it. "
+        + (f"{quiet} that are no worse are not listed. " if quiet else "")
+        + (
+            f"Another draw of the training rows is reckoned with: {verdict.seeds} bootstraps of each model."
+            if verdict.seeds
+            else "Only the test rows vary: another training run may differ by more."
+        ),
+    ]
+    return [page.table(columns, rows, right=[2, 3, 4, 5, 7]), *(page.paragraph(note, "note") for note in notes)]
 
 
-def _numbers(effect: Effect) -> tuple[str, str, str, int]:
+def _numbers(effect: Effect) -> tuple[str, str, page.Html, int]:
     difference = f"{effect.after - effect.before:+.3f} [{effect.low:+.3f}, {effect.high:+.3f}]"
-    return f"{effect.before:.3f}", f"{effect.after:.3f}", difference, effect.n
+    return f"{effect.before:.3f}", f"{effect.after:.3f}", _whole(difference), effect.n
 
 
 def _smallest(effect: Effect) -> str:
-    return f"{effect.smallest:.3f}" if effect.outcome == "cannot tell" else ""
+    if effect.outcome != "cannot tell":
+        return ""
+    return f"{effect.smallest:.3f}" if effect.smallest < 1 else "none"
+
+
+def _whole_badge(outcome: str) -> page.Html:
+    return page.Html(f'<span style="white-space:nowrap">{page.badge(outcome).markup}</span>')
 
 
 def _classes(report: Report, verdict: Verdict | None) -> page.Html:
@@ -108,30 +122,31 @@ def _classes(report: Report, verdict: Verdict | None) -> page.Html:
     rows = []
     for label, precision, recall, f1 in report.arms[report.main].per_class:
         human, made = report.training.get(label, (0, 0))
-        multiple = f"x{(human + made) / human:.1f}" if human else "new"
-        old = interval(f1_before[label]) if label in f1_before else ""
-        outcome: object = page.badge(outcomes[label]) if label in outcomes else ""
-        rows.append(
-            (label, human, made, multiple, interval(precision), interval(recall), old, interval(f1), recall.n, outcome)
-        )
-    columns = [
-        "class",
-        "human",
-        "synthetic",
-        "multiple",
-        "precision",
-        "recall",
-        "F1 before",
-        "F1",
-        "test rows",
-        "outcome",
-    ]
+        multiple = f"×{(human + made) / human:.1f}" if human else "new" if made else ""
+        row = [label, human, made, multiple if made else "", interval(precision, 2), interval(recall, 2)]
+        if before:
+            row.append(interval(f1_before[label], 2) if label in f1_before else "")
+        row += [interval(f1, 2), recall.n]
+        if verdict:
+            row.append(_whole_badge(outcomes[label]) if label in outcomes else "")
+        rows.append(row)
+    columns = ["class", "human", "synthetic", "multiple", "precision", "recall"]
+    columns += [*(["F1 before"] if before else []), "F1", "n", *(["outcome"] if verdict else [])]
+    right = range(1, 9 if before else 8)
     return page.table(
-        columns, rows, right=[1, 2, 3, 4, 5, 6, 7, 8], caption="Training rows, and scores on the test rows"
+        columns, rows, right=right, caption="Training rows of the model, and its scores; n: rows it was tested on."
     )
 
 
-def _texts(real: TextStats, made: TextStats) -> page.Html:
+def _pairs(scores: Scores, main: str) -> list[page.Html]:
+    rows = [(p.source, p.target, p.count, interval(p.rate), p.rate.n) for p in scores.pairs[:15]]
+    said = f"{len(rows)} of {len(scores.pairs)} confused pairs of {main}, most rows first."
+    table = page.table(["true", "taken for", "rows", "share of the class", "n"], rows, right=[2, 3, 4], caption=said)
+    caption = f"Rows by true (down) and predicted class (across), {main}."
+    return [table, page.heat_map(scores.matrix_labels, scores.matrix.tolist(), caption)]
+
+
+def _texts(real: TextStats, made: TextStats) -> list[page.Html]:
     def column(t: TextStats) -> list[str]:
         return [
             str(t.rows),
@@ -143,13 +158,13 @@ def _texts(real: TextStats, made: TextStats) -> page.Html:
         ]
 
     names = [
-        "rows",
+        "training rows of the classes that got synthetic ones",
         "characters: 10 / 50 / 90 % quantile",
         "distinct-1 (characters, equal text length)",
         "distinct-2",
         "self-similarity: mean cosine to the nearest row of the same kind",
         "coverage: share of the other kind's rows with a near neighbour here",
     ]
-    return page.table(
-        ["", "real", "synthetic"], list(zip(names, column(real), column(made), strict=True)), right=[1, 2]
-    )
+    rows = list(zip(names, column(real), column(made), strict=True))
+    note = "Synthetic rows far more alike than real ones, or covering far fewer: a sign that the model repeats itself."
+    return [page.table(["", "real", "synthetic"], rows, right=[1, 2]), page.paragraph(note, "note")]

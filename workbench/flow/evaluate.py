@@ -251,17 +251,23 @@ def _predictions(path: Path) -> dict[str, list[str]]:
     from workbench.data import read_table
 
     table = read_table(path)
+    if not table.rows:
+        raise DataError(f"{path} has no rows.", "Give a file with predictions.")
+    bad = next((row for row in table.rows if row.problem), None)
+    if bad:
+        raise DataError(f"{path}:{bad.line}: {bad.say}", "Scores of part of a file would mislead: mend the row.")
     missing = [name for name in ("y_true", "y_pred") if name not in table.columns]
     if missing:
         names = ", ".join(table.columns)
         raise DataError(f"{path} has no column {missing[0]!r}; there are: {names}.", "Columns needed: y_true, y_pred")
-    bad = next((row for row in table.rows if row.problem), None)
-    if bad:
-        raise DataError(f"{path}:{bad.line}: {bad.say}", "Scores of part of a file would mislead: mend the row.")
     kept = [name for name in ("y_true", "y_pred", "id") if name in table.columns]
     empty = next((row.line for row in table.rows if row.values.get("y_true") in (None, "")), None)
     if empty is not None:
         raise DataError(
             f"{path}:{empty}: y_true is empty.", "Every scored row needs its right class; y_pred may be empty."
         )
-    return {name: [str(row.values.get(name) or "") for row in table.rows] for name in kept}
+    return {name: [_cell(row.values.get(name)) for row in table.rows] for name in kept}
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else str(value)  # a class may be the number 0
