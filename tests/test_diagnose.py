@@ -112,7 +112,7 @@ def suspicious(tail, class_rows=5):
 
 
 def test_a_tail_row_amid_another_class_is_suspicious():
-    issues = suspicious([("把丑会员给我退掉别再扣钱了", "办理")])
+    issues = suspicious([("把甲会员给我退掉别再扣钱了啊", "办理")])
     assert [(x.sample.id, x.suggested, x.method) for x in issues] == [("t0", "退订", "neighbours")]
     assert 0.5 < issues[0].score <= 1
 

@@ -82,7 +82,7 @@ def _effects(verdict: Verdict) -> list[page.Html]:
     rest = [effect for effect in verdict.effects if effect.kind != "metric" and effect.outcome in rank]
     shown += sorted(rest, key=lambda effect: rank[effect.outcome])
     rows = [(e.kind, e.name, *_numbers(e), _whole_badge(e.outcome), _smallest(e)) for e in shown]
-    columns = ["", "what", "before", "after", "difference [joint interval]", "n", "outcome", _whole("could have seen")]
+    columns = ["", "what", "before", "after", "difference [joint interval]", "n", "outcome", "could have seen"]
     quiet = len(verdict.effects) - len(shown)
     notes = [
         "Metrics and classes are F1 or accuracy: more is better. A pair is the share of a class's rows that were taken "
