@@ -253,6 +253,7 @@ class Scripted:
 
     name = model = settings = "scripted"
     currency = ""
+    most = 0
 
     def __init__(self, script):
         self.script = script

@@ -172,8 +172,9 @@ class _Evaluate:
         return Report(name, scores, verdicts, self.main, calibration, rows, training, self._texts(manifest), facts)
 
     def _texts(self, manifest: Mapping[str, Any]) -> tuple[TextStats, TextStats] | None:
-        """Real and accepted synthetic rows of the classes that got any."""
-        made = self.bench.ledger.accepted() if manifest["synthetic"] else []
+        """Real rows and the run's synthetic rows, of the classes that got any."""
+        used = self.bench.ledger.rows_of(manifest["version"]) if manifest["synthetic"] else set()
+        made = [candidate.sample for candidate in self.bench.ledger.candidates() if candidate.sample.id in used]
         classes = {sample.label for sample in made}
         real = [sample for sample in self.bench.ledger.samples(split="train") if sample.label in classes]
         if not real or not made:

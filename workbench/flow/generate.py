@@ -159,7 +159,12 @@ class _Loop:
         self.client = open_client(self.bench.config.llm, self.bench.root)
         try:
             errors = await complete(
-                self.client, self.supply, self.record, self.use, self.bench.config.llm.concurrency, self.failed
+                self.client,
+                self.supply,
+                self.record,
+                self.use,
+                self.client.most or self.bench.config.llm.concurrency,
+                self.failed,
             )
         finally:
             await self.client.close()

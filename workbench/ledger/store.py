@@ -205,6 +205,12 @@ class Ledger:
             ids = connection.scalars(query.where(t.version_rows.c.sample == sample).order_by(t.versions.c.operation))
             return list(ids)
 
+    def rows_of(self, version: str) -> set[str]:
+        """Ids of the rows of a training set."""
+        query = select(t.version_rows.c.sample).where(t.version_rows.c.version == version)
+        with self._engine.connect() as connection:
+            return set(connection.scalars(query))
+
     def runs(self, kind: str | None = None) -> list[Run]:
         """Finished runs, oldest first."""
         query = select(t.runs, t.operations.c.at).join(t.operations, t.operations.c.id == t.runs.c.operation)

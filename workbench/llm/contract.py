@@ -116,6 +116,8 @@ class Client(Protocol):
     name: str
     model: str
     currency: str
+    most: int
+    """Requests in flight that it bears; 0 for as many as are configured."""
     settings: str
     """Everything but prompt and draw that decides what comes back."""
 

@@ -35,6 +35,7 @@ class OpenAI:
         self.name = _without_userinfo(str(self._sdk.base_url))
         self.model = endpoint.model if endpoint.model != "auto" else _only_model(base_url, key, endpoint.timeout)
         self.currency = endpoint.currency
+        self.most = 0
         self.settings = json.dumps([self.model, config.temperature, config.max_tokens])
 
     async def answer(self, request: Request) -> Answer:

@@ -20,6 +20,8 @@ class Recorded:
         self.config, self.name, self.model, self.currency = endpoint, f"recorded:{endpoint.path}", "recorded", ""
         if endpoint.shuffle_labels:
             self.model = "recorded, shuffled"
+        # One at a time: which of two like rows comes first must not depend on the clock.
+        self.most = 1
         self.settings = self.name + (" shuffled" if endpoint.shuffle_labels else "")
         self._rows = _recorded_rows(path)
         if endpoint.shuffle_labels:
