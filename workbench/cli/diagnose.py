@@ -1,6 +1,8 @@
 """`wb diagnose`: find where it hurts."""
 
+import sys
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 LISTED = 10
 """Pairs and findings that the terminal shows; the page and --json have all."""
 ROWS = 5
+BESIDE = 44
+"""Columns of the terminal that a histogram needs beside names and bars."""
 
 
 def register(app: typer.Typer) -> None:
@@ -78,12 +82,16 @@ def show_diagnosis(found: "Diagnosis") -> None:
 
 def show_histogram(found: "Diagnosis") -> None:
     """One bar for each class; numbers of classes where the data have them."""
+    from rich.cells import cell_len
+
     i, ids = found.imbalance, found.label_ids
     top = max(i.counts.values()) or 1
+    widest = max(cell_len(label) for label in i.counts)
+    room = max(6, min(24, (get_terminal_size().columns if sys.stdout.isatty() else 120) - widest - BESIDE))
     numbered = any(ids.values())
     rows = []
     for label, n in i.counts.items():
-        bar = "█" * max(min(n, 1), round(24 * n / top))
+        bar = "█" * max(min(n, 1), round(room * n / top))
         mark = "ultra-minority" if label in i.ultra_minority else "minority" if label in i.minority else ""
         rows.append((*([ids.get(label, "")] if numbered else []), label, n, bar, mark, i.targets.get(label, "")))
     columns = [*(["id"] if numbered else []), "class", "rows", "", "", "to add"]

@@ -17,8 +17,12 @@ class ImbalanceConfig(Strict):
     """A class with fewer rows than this share of the median class is a minority."""
     ultra_rows: int = Field(default=10, ge=0)
     """A class with fewer rows than this is an ultra-minority, whatever the others have."""
+    ultra_ratio: float = Field(default=0.1, ge=0)
+    """So is a class with fewer rows than this share of the median class."""
     minority: tuple[str, ...] = ()
     """Classes that count as minorities in any case."""
+    ultra_minority: tuple[str, ...] = ()
+    """Classes that count as ultra-minorities in any case."""
     exclude: tuple[str, ...] = ()
     """Classes that never do."""
     target_ratio: float = Field(default=1.0, ge=0)
@@ -60,7 +64,9 @@ def imbalance(counts: Mapping[str, int], config: ImbalanceConfig) -> Imbalance:
     values = np.array(list(ordered.values()), dtype=np.float64)
     shares = values[values > 0] / max(1.0, values.sum())
     median = float(np.median(values))
-    ultra = [label for label, n in ordered.items() if n < config.ultra_rows and label not in config.exclude]
+    few = max(config.ultra_rows, config.ultra_ratio * median)
+    tiny = {label for label, n in ordered.items() if n < few} | set(config.ultra_minority)
+    ultra = [label for label in ordered if label in tiny and label not in config.exclude]
     small = [label for label, n in ordered.items() if n < config.minority_ratio * median]
     minority = {label for label in (*small, *ultra, *config.minority) if label not in config.exclude}
     named = tuple(label for label in reversed(ordered) if label in minority)

@@ -131,6 +131,7 @@ def _resolved(config: ImbalanceConfig, labels: Sequence[str], ids: Mapping[str, 
     return config.model_copy(
         update={
             "minority": tuple(name("minority", value) for value in config.minority),
+            "ultra_minority": tuple(name("ultra_minority", value) for value in config.ultra_minority),
             "exclude": tuple(name("exclude", value) for value in config.exclude),
             "multipliers": {name("multipliers", value): factor for value, factor in config.multipliers.items()},
         }
