@@ -36,6 +36,7 @@ def run(bench: Bench, progress: Callable[[str], None]) -> Outcome:
         progress(f"data      {data.split(bench).say}")
     progress(f"encoder   {bench.encoder.name}")
     diagnosis = diagnose.diagnose(bench)
+    diagnose.write_page(diagnosis, bench.root / "diagnosis.html")
     progress(f"diagnose  {diagnosis.say}")
     needs = _needs(bench, diagnosis)
     generated = None
