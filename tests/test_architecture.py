@@ -112,6 +112,6 @@ def test_no_path_of_a_machine_is_named(folder):
     suffixes = {".py", ".md", ".yaml", ".j2", ".xml", ".txt", ".toml"}
     files = [path for path in (ROOT / folder).rglob("*") if path.suffix in suffixes]
     found = [
-        str(path) for path in files if any(word in path.read_text("utf-8") for word in ("/work/", "/tmp/", "/root/"))
+        str(path) for path in files if any(word in path.read_text("utf-8") for word in ("/home/", "/tmp/", "/root/"))
     ]
     assert found == []
