@@ -258,3 +258,14 @@ def test_columns_of_counts_are_found_by_name(tmp_path, wb, head):
 def test_of_two_unnamed_columns_the_second_counts(tmp_path, wb):
     (tmp_path / "n.csv").write_text("what,how many\n退订,30\n查询,12\n", encoding="utf-8")
     assert wb("diagnose", "--counts", "n.csv", "--json").json["rows"] == 42
+
+
+def test_classes_are_named_in_settings_or_numbered_as_the_data_number_them(tmp_path, wb):
+    (tmp_path / "n.csv").write_text("id,label,count\n7,退订,30\n8,查询,30\n9,投诉,2\n", encoding="utf-8")
+    settings = ("diagnose.imbalance.minority=[7]", "diagnose.imbalance.exclude=[投诉]")
+    flags = [x for setting in settings for x in ("--set", setting)]
+    assert wb("diagnose", "--counts", "n.csv", "--json", *flags).json["minority"] == ["退订"]
+    doubled = wb("diagnose", "--counts", "n.csv", "--json", "--set", "diagnose.imbalance.multipliers={9: 2}").json
+    assert doubled["targets"] == {"投诉": 56}
+    done = wb("diagnose", "--counts", "n.csv", "--set", "diagnose.imbalance.exclude=[77]")
+    assert "diagnose.imbalance.exclude: There is no class '77'" in done.err

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from workbench.config import Strict
 
 
 class ImbalanceConfig(Strict):
     """What counts as too small, and what is aimed at. Classes are given by name, or by number where the data have numbers."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)  # 14 in YAML is a number, and the name of class 14
 
     minority_ratio: float = Field(default=0.5, ge=0)
     """A class with fewer rows than this share of the median class is a minority."""
