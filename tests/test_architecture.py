@@ -81,9 +81,6 @@ def test_one_word_in_five_places(stage):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_has_its_page(stage):
-    pages = sorted((ROOT / "docs").glob("*.md"))
-    if not pages:
-        pytest.skip("docs/ is not written yet")
     page = ROOT / "docs" / f"{stage}.md"
     assert page.is_file()
     assert f"wb {stage}" in page.read_text(encoding="utf-8")

@@ -1,5 +1,6 @@
 """What a gate rule is: its settings and one method."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
@@ -55,9 +56,9 @@ class Rule(Strict):
 class Check(Rule):
     """A rule that knows by itself what is wrong: give `reason`, nothing else. It is not calibrated, but it is measured."""
 
+    @abstractmethod
     def reason(self, sample: Sample) -> str:
         """A slug for what is wrong with the sample, empty where nothing is."""
-        raise NotImplementedError
 
 
 class Score(Rule):
@@ -71,9 +72,9 @@ class Score(Rule):
     threshold: float | None = None
     """Rows with a score above it are dropped; calibrated on the real rows where not given."""
 
+    @abstractmethod
     def score(self, rows: Rows, others: Rows) -> Floats:
         """[n] higher is more suspicious, NaN where the rule has nothing to say; a row is never compared with itself."""
-        raise NotImplementedError
 
     def why(self, sample: Sample, others: Rows) -> str:
         """The slug for a row above the threshold; `others` are the rows it was compared with."""
