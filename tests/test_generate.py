@@ -11,10 +11,11 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from gates import PLAIN_GATE
 from llm_server import Step, llm_server
 from test_llm_loop import fresh_rows
 
-GATE = "{label_agreement: off, length: off, near_copy: {threshold: 0.95}, sibling: {threshold: 0.95}}"
+GATE = PLAIN_GATE
 SETTINGS = "encoder: {name: hashed}\ngenerate: {batch_size: 4, patience: 2}\nllm: {concurrency: 1}\ngate: {rules: %s}\n"
 ROWS = [
     *(f"请问我的{x}这个月还剩多少呢,查余额" for x in ("话费", "流量", "积分", "余额", "套餐", "短信")),

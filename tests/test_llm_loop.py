@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from gates import PLAIN_GATE
 from llm_server import Step, broken, llm_server
 
 from workbench.bench import Bench
@@ -37,7 +38,7 @@ SENTENCES = {"查余额": "请问我的{}这个月还剩多少呢", "退订": "�
 
 
 # Only what these tests are about: rows that repeat each other, and markup.
-GATE = "gate.rules={label_agreement: off, length: off, near_copy: {threshold: 0.95}, sibling: {threshold: 0.95}}"
+GATE = f"gate.rules={PLAIN_GATE}"
 
 
 def make_bench(folder, endpoint, **settings):

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from gates import PLAIN_GATE
 
 from workbench.bench import Bench
 from workbench.flow.generate import generate
@@ -10,7 +11,7 @@ from workbench.flow.plan import needs
 from workbench.flow.train import train
 from workbench.flow.why import why
 
-GATE = "gate.rules={label_agreement: off, length: off, near_copy: {threshold: 0.95}, sibling: {threshold: 0.95}}"
+GATE = f"gate.rules={PLAIN_GATE}"
 TEXTS = ["不想要彩铃了给我停掉", "**退订**流量包", "上个月开的会员麻烦关了", "那个天气短信别再发过来"]
 
 
@@ -82,7 +83,7 @@ def test_an_accepted_synthetic_row(story, wb):
 def test_a_dropped_synthetic_row(story, wb):
     row = one(story, accepted=False)
     said = wb("why", row.id).out
-    assert "gate: dropped (format: markup)" in said
+    assert "gate: dropped (artefact: markup)" in said
     assert "Not in any training set so far." in said
 
 

@@ -120,8 +120,10 @@ class Head:
         self.labels, self.coefficients, self.intercept, self.temperature = labels, coefficients, intercept, temperature
 
     @classmethod
-    def fit(cls, config: ClassifierConfig, features: Floats, labels: Sequence[str]) -> Self:
-        """Multinomial logistic regression on features [n, d] and n labels.
+    def fit(
+        cls, config: ClassifierConfig, features: Floats, labels: Sequence[str], weights: Floats | None = None
+    ) -> Self:
+        """Multinomial logistic regression on features [n, d], n labels and weights [n] (all 1 where not given).
 
         Raises:
             DataError: fewer than two classes.
@@ -133,11 +135,10 @@ class Head:
             raise DataError(
                 f"Training needs two classes; the rows have {len(set(labels))}.", "Add rows of more classes."
             )
-        weight = "balanced" if config.class_weight else None
-        model = LogisticRegression(C=config.strength, class_weight=weight, max_iter=500, tol=1e-3)
+        model = LogisticRegression(C=config.strength, max_iter=500, tol=1e-3)
         # A few thousand rows: threads of the linear algebra cost more than they bring, ten times more on a busy machine.
         with threadpool_limits(1):
-            model.fit(features, np.asarray(labels, dtype=object))
+            model.fit(features, np.asarray(labels, dtype=object), _row_weights(config, labels, weights))
         coefficients, intercept = model.coef_, model.intercept_
         if len(model.classes_) == 2:  # scikit-learn keeps one row of weights for two classes
             coefficients, intercept = (
@@ -165,10 +166,12 @@ def cross_fit(
     features: Floats,
     labels: Sequence[str],
     groups: Sequence[int] | None = None,
+    weights: Floats | None = None,
 ) -> OutOfFold:
     """Out-of-fold probabilities of every row; rows of one group (near duplicates, one dialogue) share a fold.
 
-    A class of one row is predicted by models that never saw it: its row shows which class would swallow it.
+    A class of one row is predicted by models that never saw it: its row shows which class would swallow it. The temperature
+    is that of the rows of weight 1.
     """
     names = tuple(sorted(set(labels)))
     column = {name: i for i, name in enumerate(names)}
@@ -179,10 +182,21 @@ def cross_fit(
         if len(set(truth[seen])) < 2:
             logits[held] = 0.0
             continue
-        head = Head.fit(config, features[seen], [labels[i] for i in seen])
+        head = Head.fit(config, features[seen], [labels[i] for i in seen], None if weights is None else weights[seen])
         logits[np.ix_(held, np.array([column[name] for name in head.labels]))] = head.logits(features[held])
-    temperature = _temperature(logits, truth)
+    sure = np.arange(len(ids)) if weights is None else np.flatnonzero(weights >= 1)
+    temperature = _temperature(logits[sure], truth[sure])
     return OutOfFold(tuple(ids), names, truth, _softmax(logits / temperature), temperature)
+
+
+def _row_weights(config: ClassifierConfig, labels: Sequence[str], weights: Floats | None) -> Floats:
+    """[n] weight of each row: its own, times the inverse frequency of its class where classes are to count alike."""
+    own = np.ones(len(labels), np.float64) if weights is None else weights.astype(np.float64)
+    if not config.class_weight:
+        return cast(Floats, own)
+    names, column = np.unique(np.asarray(labels, dtype=str), return_inverse=True)
+    mass = np.bincount(column, own)
+    return cast(Floats, own * (own.sum() / (len(names) * mass))[column])
 
 
 def _folds(truth: Ints, groups: Sequence[int] | None, folds: int) -> list[Ints]:

@@ -12,8 +12,8 @@ from workbench.diagnose.confusion import Confusion, Confusions
 from workbench.diagnose.findings import STRONG_RATE, STRONG_ROWS, advice, findings
 from workbench.diagnose.imbalance import Imbalance, ImbalanceConfig, imbalance
 from workbench.diagnose.issues import LabelIssue, label_issues
-from workbench.diagnose.keywords import keywords
 from workbench.diagnose.leakage import Leak, conflicts, leaks
+from workbench.keywords import keywords
 from workbench.records import Finding, Sample
 from workbench.similarity import Vectors
 

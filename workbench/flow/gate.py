@@ -1,73 +1,17 @@
-"""Gate candidates: calibrate on the real rows, judge, record."""
+"""Gate candidates, of the bench or of a file: judge, record."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from workbench.bench import Bench
-from workbench.classify import Features, Floats, Head
 from workbench.data import parts_of, read_table, recognise
 from workbench.errors import DataError
-from workbench.flow.signals import out_of_fold, vectors
-from workbench.gate import Calibration, Rows, Stack, calibrate
-from workbench.records import Origin, Sample, Turn, Verdict, digest
-from workbench.similarity import centred
-
-
-@dataclass(frozen=True)
-class Judge:
-    """The gate of one bench: the calibrated stack and what it needs to look at a new row."""
-
-    bench: Bench
-    real: Rows
-    features: Features
-    head: Head
-    mean: Floats
-
-    @classmethod
-    def of(cls, bench: Bench) -> "Judge":
-        """Fit classifier and centre on the human training rows.
-
-        Raises:
-            DataError: there are no training rows, or fewer than two classes.
-        """
-        samples = bench.ledger.samples(split="train")
-        if not samples:
-            raise DataError("There are no real rows to calibrate the gate on.", "Add some with: wb data add FILE")
-        texts, raw = [sample.text for sample in samples], vectors(bench, samples)
-        features = Features.fit(bench.config.classifier, texts, raw)
-        fitted = out_of_fold(bench, samples)
-        head = Head.fit(bench.config.classifier, features(texts, raw), [s.label for s in samples]).at(
-            fitted.temperature
-        )
-        mean = raw.mean(axis=0)
-        real = Rows(samples, centred(raw, mean), fitted.probabilities, fitted.labels)
-        return cls(bench, real, features, head, mean)
-
-    @cached_property
-    def calibration(self) -> Calibration:
-        """Thresholds, and what they would drop of the real rows."""
-        gate = self.bench.config.gate
-        return calibrate(gate.rules, self.real, gate.budget, gate.class_rows)
-
-    def stack(self, accepted: Sequence[Sample] = ()) -> Stack:
-        """The stack, with `accepted` synthetic rows as siblings."""
-        stack = Stack(self.bench.config.gate.rules, self.real, self.calibration)
-        stack.remember(self.rows(accepted))
-        return stack
-
-    def rows(self, samples: Sequence[Sample]) -> Rows:
-        """Candidates with their vectors and the classifier's probabilities."""
-        raw = vectors(self.bench, samples)
-        if not samples:
-            empty = np.zeros((0, len(self.head.labels)), dtype=np.float32)
-            return Rows([], raw, empty, self.head.labels)
-        probabilities = self.head.probabilities(self.features([sample.text for sample in samples], raw))
-        return Rows(samples, centred(raw, self.mean), probabilities, self.head.labels)
+from workbench.flow.judge import Judge
+from workbench.gate import Calibration
+from workbench.generate import roles_of, turns_of
+from workbench.records import SEP, Origin, Sample, Turn, Verdict, digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +49,9 @@ def gate_bench(bench: Bench) -> Gated:
     A class that had surplus rows keeps the number of rows that it had: a milder gate does not exceed a quota.
     """
     with bench.alone("gate"):
-        judge = Judge.of(bench)
         before = bench.ledger.candidates()
         samples = [candidate.sample for candidate in before]
+        judge = Judge.of(bench, samples)
         full = {candidate.sample.label for candidate in before if SURPLUS in candidate.verdicts}
         room = {label: sum(c.accepted and c.sample.label == label for c in before) for label in full}
         verdicts = judge.stack().check(judge.rows(samples))
@@ -133,6 +77,7 @@ def gate_file(
     if not columns.label:
         names = ", ".join(table.columns)
         raise DataError(f"No column looks like a label; there are: {names}.", "Name it: --label COLUMN")
+    roles = roles_of(bench.ledger.samples(split="train"))
     samples: list[Sample] = []
     broken: dict[int, Verdict] = {}
     for number, row in enumerate(table.rows):
@@ -141,7 +86,7 @@ def gate_file(
         name = ""
         try:
             parts = parts_of(row.values, columns, bench.config.data.first_role)
-            turns, name = parts.turns, parts.label
+            turns, name = _unnamed(parts.turns, roles), parts.label
         except ValueError as exc:
             broken[number] = Verdict("read", False, str(exc.args[0]))
         if row.problem:
@@ -152,8 +97,13 @@ def gate_file(
     return gated, [row.values or {"line": row.line, "raw": row.raw} for row in table.rows]
 
 
+def _unnamed(turns: tuple[Turn, ...], roles: Sequence[str]) -> tuple[Turn, ...]:
+    """Turns without the speaker's name that models write before them; who speaks is one of the bench's roles."""
+    return turns_of(SEP.join(turn.text for turn in turns), roles) or turns if len(roles) > 1 else turns
+
+
 def _gate_rows(bench: Bench, samples: Sequence[Sample], broken: Mapping[int, Verdict], *, add: bool) -> Gated:
-    judge = Judge.of(bench)
+    judge = Judge.of(bench, [*(candidate.sample for candidate in bench.ledger.candidates()), *samples])
     ours = {sample.id for sample in samples}
     siblings = [sample for sample in bench.ledger.accepted() if sample.id not in ours]
     verdicts = judge.stack(siblings).check(judge.rows(samples))

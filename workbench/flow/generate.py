@@ -8,7 +8,8 @@ from decimal import Decimal
 
 from workbench.bench import Bench
 from workbench.errors import ServiceError, WorkbenchError
-from workbench.flow.gate import SURPLUS, Judge, keep_quota
+from workbench.flow.gate import SURPLUS, keep_quota
+from workbench.flow.judge import Judge
 from workbench.flow.plan import Writer, accepted_counts
 from workbench.gate import Stack
 from workbench.generate import Draft, parse_reply

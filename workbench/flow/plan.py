@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from workbench.bench import Bench
 from workbench.errors import DataError, UsageError
-from workbench.generate import Shown, build_request, class_needs, pair_needs, resolve_label
+from workbench.generate import Shown, build_request, class_needs, pair_needs, resolve_label, roles_of
 from workbench.llm import OpenAIEndpoint, Request
 from workbench.prompts import Prompt, load
 from workbench.records import Need, by_label
@@ -145,8 +145,7 @@ class Writer:
         names = {need.strategy: f"{need.strategy}.{tongue}.j2" for need in needs}
         self.prompts: dict[str, Prompt] = {key: load(name, [bench.root]) for key, name in names.items()}
         self._about = {label: known.about for label, known in bench.config.labels.items()}
-        spoken = max((sample.turns for sample in rows), key=len, default=())
-        self.roles = tuple(dict.fromkeys(turn.role for turn in spoken))[:2] or ("user",)
+        self.roles = roles_of(rows)
 
     def request(self, need: Need, draw: int) -> Request:
         """Request number `draw` for a need."""

@@ -8,9 +8,9 @@ from pydantic import Field, field_serializer, field_validator
 from workbench.config import Strict
 from workbench.gate.base import Check, Rows, Rule, Score
 from workbench.gate.kinds import DEFAULTS, read_rules
-from workbench.gate.stack import Calibration, Stack, calibrate
+from workbench.gate.stack import Calibration, Compared, Stack, calibrate
 
-__all__ = ["Calibration", "Check", "GateConfig", "Rows", "Rule", "Score", "Stack", "calibrate"]
+__all__ = ["Calibration", "Check", "Compared", "GateConfig", "Rows", "Rule", "Score", "Stack", "calibrate"]
 
 
 class GateConfig(Strict):
@@ -18,8 +18,8 @@ class GateConfig(Strict):
 
     budget: float = Field(default=0.08, ge=0, lt=1)
     """Largest share of the real rows that the whole stack may drop; thresholds are set so that it is kept."""
-    class_rows: int = Field(default=20, ge=1)
-    """Real rows that a class needs for thresholds of its own; smaller classes share pooled ones."""
+    class_rows: int = Field(default=100, ge=1)
+    """Real rows that a class needs for thresholds of its own; smaller classes share pooled ones. A rule may set another number."""
     rules: Mapping[str, Any] = Field(default=DEFAULTS, validate_default=True)
     """Rules by name, each with its settings; `off` removes one. A name that is no kind of rule needs `kind:`."""
 

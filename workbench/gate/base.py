@@ -1,20 +1,23 @@
 """What a gate rule is: its settings and one method."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from workbench.config import Strict
-from workbench.records import Sample
+from workbench.records import Sample, Turn
+from workbench.text import normal
 
 POOLED = ""
 """Key of what small classes share."""
 
 Floats = npt.NDArray[np.float32]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +28,43 @@ class Rows:
     vectors: Floats
     """[n, d] unit vectors, centred on the real rows."""
     probabilities: Floats
-    """[n, classes]; for real rows out of fold, so that no row vouches for itself."""
+    """[n, classes] of a classifier that had not seen the row, so that no row vouches for itself."""
     labels: Sequence[str]
     """Column names of `probabilities`."""
+    marks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Scores that were asked for elsewhere, as of a language model: name -> sample id -> score."""
+    _memo: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def pick(self, index: Sequence[int]) -> Self:
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` gives, computed once for these rows."""
+        if key not in self._memo:
+            self._memo[key] = make()
+        found: T = self._memo[key]
+        return found
+
+    @property
+    def names(self) -> npt.NDArray[np.object_]:
+        """[n] the class of each row."""
+        return self.once("names", lambda: np.array([sample.label for sample in self.samples], dtype=object))
+
+    @property
+    def ids(self) -> npt.NDArray[np.object_]:
+        """[n] the id of each row."""
+        return self.once("ids", lambda: np.array([sample.id for sample in self.samples], dtype=object))
+
+    @property
+    def texts(self) -> list[str]:
+        """[n] texts as rules compare them: blind to width, case and punctuation."""
+        return self.once("texts", lambda: [normal(sample.text) for sample in self.samples])
+
+    def pick(self, index: Sequence[int] | npt.NDArray[Any]) -> Self:
         """Some of the rows, in the order of `index`."""
         rows = [self.samples[i] for i in index]
-        return type(self)(rows, self.vectors[index], self.probabilities[index], self.labels)
+        index = np.asarray(index, dtype=np.int64)
+        return type(self)(rows, self.vectors[index], self.probabilities[index], self.labels, self.marks)
 
     def joined(self, other: Self) -> Self:
         """These rows, then those."""
@@ -44,6 +73,7 @@ class Rows:
             np.vstack([self.vectors, other.vectors]),
             np.vstack([self.probabilities, other.probabilities]),
             self.labels,
+            self.marks,
         )
 
 
@@ -56,21 +86,33 @@ class Rule(Strict):
 class Check(Rule):
     """A rule that knows by itself what is wrong: give `reason`, nothing else. It is not calibrated, but it is measured."""
 
+    strict: bool = False
+    """Hold a reason against candidates even where it is usual (above 2 %) among the real rows."""
+
     @abstractmethod
     def reason(self, sample: Sample) -> str:
         """A slug for what is wrong with the sample, empty where nothing is."""
+
+    def mend(self, sample: Sample) -> tuple[Turn, ...]:
+        """The turns as they should be: a rule may mend a row instead of dropping it. The same turns where nothing is to do."""
+        return sample.turns
 
 
 class Score(Rule):
     """A rule with a scale: rows above a threshold go. The threshold is calibrated on real rows, where not given."""
 
-    against: ClassVar[Literal["real", "siblings"]] = "real"
-    """What rows are compared with: the real rows, or the synthetic rows of the class that were accepted before."""
+    against: ClassVar[Literal["real", "siblings", "held"]] = "real"
+    """What rows are compared with: the real training rows, the synthetic rows of the class that were accepted before, or
+    the rows of dev and test (which a rule may look at only to remove candidates)."""
     floor: ClassVar[float] = -np.inf
     """Calibration never goes below this: what scores less is plainly fine, however rare it is among real rows."""
 
     threshold: float | None = None
     """Rows with a score above it are dropped; calibrated on the real rows where not given."""
+    class_rows: int = Field(default=0, ge=0)
+    """Real rows that a class needs for a threshold of its own; 0 for `gate.class_rows`."""
+    weight: float = Field(default=1.0, gt=0)
+    """How much of the shared budget the rule may use, beside the other rules."""
 
     @abstractmethod
     def score(self, rows: Rows, others: Rows) -> Floats:
@@ -79,3 +121,7 @@ class Score(Rule):
     def why(self, sample: Sample, others: Rows) -> str:
         """The slug for a row above the threshold; `others` are the rows it was compared with."""
         return self.kind
+
+    def say(self, row: Rows, others: Rows) -> str:
+        """What one row (a single one in `row`) was compared with, for people; empty where the score says it all."""
+        return ""

@@ -14,11 +14,23 @@ from workbench.gate.base import Check, Rule, Score
 
 DEFAULTS: Mapping[str, Any] = {
     "format": {},
+    "artefact": {},
+    "privacy": {},
+    "unsafe": {},
     "length": {},
+    "turns": {},
+    "script": {},
+    "language": {},
+    "repetition": {},
+    "cut_off": {},
     "near_copy": {},
+    "leakage": {},
+    "neighbours": {},
     "label_agreement": {},
     "sibling": {},
 }
+"""The stack where nothing else is said. Further kinds (`keyword`, `class_words`, `class_distance`, `pair_margin`, `pvi`) are
+switched on by naming them."""
 
 
 def kinds() -> dict[str, type[Rule]]:

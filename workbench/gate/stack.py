@@ -1,5 +1,6 @@
 """Calibrating the rules on real rows, and applying them to candidates."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,21 @@ import numpy.typing as npt
 from workbench.gate.base import POOLED, Check, Floats, Rows, Rule, Score
 from workbench.records import Verdict
 
+Bools = npt.NDArray[np.bool_]
+HUGE = float(np.finfo(np.float32).max)
+USUAL = 0.02
+"""Share of the real rows from which a reason is a habit of the data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What candidates are compared with, beside their accepted siblings."""
+
+    real: Rows
+    """The human training rows."""
+    held: Rows | None = None
+    """Rows of dev and test; where there are none, rules about them have nothing to say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
@@ -16,6 +32,10 @@ class Calibration:
 
     thresholds: Mapping[str, Mapping[str, float]]
     """Rule -> class (or POOLED) -> threshold."""
+    scores: Mapping[str, Mapping[str, Floats]]
+    """Rule -> class (or POOLED) -> finite scores of the real rows behind the threshold, sorted."""
+    usual: Mapping[str, frozenset[str]]
+    """Check -> reasons that so many real rows show that they are not held against candidates."""
     rows: int
     """Real rows that were measured."""
     dropped: Mapping[str, float]
@@ -23,31 +43,43 @@ class Calibration:
     stack: float
     """Share of the real rows that at least one rule would drop."""
     share: float
-    """Share of real rows that each calibrated rule was allowed on its own, so that the stack keeps the budget."""
+    """Share of real rows that a calibrated rule of weight 1 was allowed on its own, so that the stack keeps the budget."""
 
     def threshold(self, rule: str, label: str) -> float:
         """The threshold of a rule for a class."""
         found = self.thresholds[rule]
         return found.get(label, found[POOLED])
 
+    def tail(self, rule: str, label: str, score: float) -> float | None:
+        """Share of the real rows (of the class, or of the small ones) that score as high or higher; None where unknown."""
+        found = self.scores.get(rule, {})
+        known = found.get(label, found.get(POOLED))
+        if known is None or not len(known) or not np.isfinite(score):
+            return None
+        return float((len(known) - np.searchsorted(known, score, side="left")) / len(known))
 
-def calibrate(rules: Mapping[str, Rule], real: Rows, budget: float, class_rows: int) -> Calibration:
+
+def calibrate(rules: Mapping[str, Rule], compared: Compared, budget: float, class_rows: int) -> Calibration:
     """Thresholds such that the whole stack drops at most `budget` (0 to 1) of the real rows.
 
-    All calibrated rules get the same share; it is the largest one that keeps the budget, found by bisection. Checks and
-    rules with a given threshold are measured and count against the budget, but are not moved.
+    Calibrated rules get shares in proportion to their weights; the common factor is the largest one that keeps the budget,
+    found by bisection. Checks and rules with a given threshold are measured and count against the budget, but are not moved.
     """
-    hard = {
-        name: np.array([bool(r.reason(s)) for s in real.samples]) for name, r in rules.items() if isinstance(r, Check)
+    real = compared.real
+    reasons = {name: [r.reason(s) for s in real.samples] for name, r in rules.items() if isinstance(r, Check)}
+    usual = {name: _usual(rules[name], found) for name, found in reasons.items()}
+    hard = {name: np.array([bool(r) and r not in usual[name] for r in found]) for name, found in reasons.items()}
+    scores = {name: score_rows(rule, real, compared) for name, rule in rules.items() if isinstance(rule, Score)}
+    groups = {
+        name: _groups(real.names, rule.class_rows or class_rows)
+        for name, rule in rules.items()
+        if isinstance(rule, Score)
     }
-    scores = {name: rule.score(real, real) for name, rule in rules.items() if isinstance(rule, Score)}
-    labels = [sample.label for sample in real.samples]
+    sorted_scores = {name: _sorted(found, groups[name]) for name, found in scores.items()}
 
-    def drops(share: float) -> tuple[dict[str, dict[str, float]], dict[str, npt.NDArray[np.bool_]]]:
-        limits = {n: _limits(rules[n], s, labels, share, class_rows) for n, s in scores.items()}  # type: ignore[arg-type]
-        over = {
-            n: s > np.array([limits[n].get(label, limits[n][POOLED]) for label in labels]) for n, s in scores.items()
-        }
+    def drops(share: float) -> tuple[dict[str, dict[str, float]], dict[str, Bools]]:
+        limits = {n: _limits(rules[n], known, share) for n, known in sorted_scores.items()}  # type: ignore[arg-type]
+        over = {n: s > _per_row(limits[n], real.names) for n, s in scores.items()}
         return limits, hard | over
 
     low, high = 0.0, budget
@@ -58,73 +90,124 @@ def calibrate(rules: Mapping[str, Rule], real: Rows, budget: float, class_rows: 
     limits, dropped = drops(low)
     rates = {name: float(dropped[name].mean()) if len(real) else 0.0 for name in rules}
     stack = float(_any(dropped, len(real)).mean()) if len(real) else 0.0
-    return Calibration(limits, len(real), rates, stack, low)
+    return Calibration(limits, sorted_scores, usual, len(real), rates, stack, low)
 
 
-def _any(dropped: Mapping[str, npt.NDArray[np.bool_]], n: int) -> npt.NDArray[np.bool_]:
-    found: npt.NDArray[np.bool_] = np.logical_or.reduce([np.zeros(n, dtype=bool), *dropped.values()])
+def _usual(rule: Rule, reasons: Sequence[str]) -> frozenset[str]:
+    """Reasons that more than 2 % of the real rows show, unless the rule is strict."""
+    counts = Counter(reason for reason in reasons if reason)
+    common = (reason for reason, n in counts.items() if n > USUAL * len(reasons))
+    return frozenset() if isinstance(rule, Check) and rule.strict else frozenset(common)
+
+
+def score_rows(rule: Score, rows: Rows, compared: Compared) -> Floats:
+    """[n] scores against what the rule compares with; real rows stand in for siblings, where rows have none yet."""
+    if rule.against == "held":
+        return rule.score(rows, compared.held) if compared.held else np.full(len(rows), np.nan, np.float32)
+    return rule.score(rows, compared.real)
+
+
+def _any(dropped: Mapping[str, Bools], n: int) -> Bools:
+    found: Bools = np.logical_or.reduce([np.zeros(n, dtype=bool), *dropped.values()])
     return found
 
 
-def _limits(rule: Score, scores: Floats, labels: Sequence[str], share: float, class_rows: int) -> dict[str, float]:
-    """Threshold per class with enough rows, and one pooled over the small classes (over all rows where none is small)."""
+def _groups(names: npt.NDArray[np.object_], class_rows: int) -> dict[str, Bools]:
+    """Rows of each class with enough of them, and pooled those of the small classes (all rows where none is small)."""
+    counts = Counter(names.tolist())
+    found = {label: names == label for label, n in sorted(counts.items()) if n >= class_rows}
+    small = ~np.logical_or.reduce([np.zeros(len(names), dtype=bool), *found.values()])
+    found[POOLED] = small if small.any() else np.ones(len(names), dtype=bool)
+    return found
+
+
+def _sorted(scores: Floats, groups: Mapping[str, Bools]) -> dict[str, Floats]:
+    return {label: np.sort(scores[rows & ~np.isnan(scores)]) for label, rows in groups.items()}
+
+
+def _limits(rule: Score, known: Mapping[str, Floats], share: float) -> dict[str, float]:
+    """The threshold of each group of real rows."""
     if rule.threshold is not None:
         return {POOLED: rule.threshold}
-    counts = {label: labels.count(label) for label in set(labels)}
-    names = np.array(labels, dtype=object)
-    small = np.array([counts[label] < class_rows for label in labels], dtype=bool)
-    found = {label: _upper(scores[names == label], share) for label, n in counts.items() if n >= class_rows}
-    found[POOLED] = _upper(scores[small] if small.any() else scores, share)
-    return {label: max(value, rule.floor) for label, value in found.items()}
+    return {label: max(_upper(scores, share * rule.weight), rule.floor) for label, scores in known.items()}
+
+
+def _per_row(limits: Mapping[str, float], names: npt.NDArray[np.object_]) -> Floats:
+    return np.array([limits.get(name, limits[POOLED]) for name in names], dtype=np.float64)
 
 
 def _upper(scores: Floats, share: float) -> float:
-    """The score that at most `share` of the finite scores lie above; infinite where there is none to learn from."""
-    finite = np.sort(scores[np.isfinite(scores)])
-    if not len(finite):
-        return float("inf")
-    return float(finite[len(finite) - 1 - int(share * len(finite) + 1e-9)])
+    """The score that `share` of rows like those with these sorted scores lie above.
+
+    Where `share` is less than one of the rows, the highest score says too little: of twenty rows, one new row in 21 scores
+    above all of them. Then the tail is taken as exponential above the upper quartile (peaks over threshold, Pickands 1975).
+    A row that is infinitely odd goes, even where real rows are.
+    """
+    scores = scores[np.isfinite(scores)]
+    if not len(scores) or share <= 0:
+        return HUGE
+    above = int(share * len(scores) + 1e-9)
+    if above:
+        return float(scores[len(scores) - 1 - above])
+    start = float(np.quantile(scores, 0.75))
+    over = scores[scores > start] - start
+    excess = float(over.mean()) if len(over) else 0.0
+    return max(float(scores[-1]), start + excess * float(np.log(0.25 / share)))
 
 
 class Stack:
     """Calibrated rules, ready for candidates. Remembers what it accepted, class by class."""
 
-    def __init__(self, rules: Mapping[str, Rule], real: Rows, calibration: Calibration) -> None:
-        self.rules, self._real, self.calibration = rules, real, calibration
+    def __init__(self, rules: Mapping[str, Rule], compared: Compared, calibration: Calibration) -> None:
+        self.rules, self.compared, self.calibration = rules, compared, calibration
         self._accepted: dict[str, Rows] = {}
 
     def remember(self, rows: Rows) -> None:
         """Count rows as accepted siblings without gating them."""
-        for i, sample in enumerate(rows.samples):
-            self._keep(sample.label, rows.pick([i]))
+        for label in dict.fromkeys(rows.names):
+            self._keep(label, rows.pick(np.flatnonzero(rows.names == label)))
 
     def check(self, rows: Rows) -> list[list[Verdict]]:
         """One verdict per rule and row. Rows are taken in order: of two like ones the first is accepted."""
         columns = {name: self._column(name, rule, rows) for name, rule in self.rules.items() if not _late(rule)}
         verdicts = [[columns[name][i] for name in columns] for i in range(len(rows))]
-        for i, sample in enumerate(rows.samples):
-            one = rows.pick([i])
-            for name, rule in self.rules.items():
-                if isinstance(rule, Score) and _late(rule):
-                    siblings = self._accepted.get(sample.label, rows.pick([]))
-                    verdicts[i].append(self._judge(name, rule, one, siblings)[0])
-            if all(verdict.passed for verdict in verdicts[i]):
-                self._keep(sample.label, one)
+        late = {name: rule for name, rule in self.rules.items() if isinstance(rule, Score) and _late(rule)}
+        for label in dict.fromkeys(rows.names):
+            index = [int(i) for i in np.flatnonzero(rows.names == label)]
+            self._check_siblings(label, rows, index, late, verdicts)
         return verdicts
+
+    def _check_siblings(
+        self, label: str, rows: Rows, index: Sequence[int], late: Mapping[str, Score], verdicts: list[list[Verdict]]
+    ) -> None:
+        """Rows of one class against its accepted ones, then one after another against each other."""
+        for i in index:
+            one = rows.pick([i])
+            siblings = self._accepted.get(label)
+            for name, rule in late.items():
+                found = [Verdict(name, True)] if siblings is None else self._judge(name, rule, one, siblings)
+                verdicts[i].append(found[0])
+            if all(verdict.passed for verdict in verdicts[i]):
+                self._keep(label, one)
 
     def _column(self, name: str, rule: Rule, rows: Rows) -> list[Verdict]:
         if isinstance(rule, Check):
-            reasons = [rule.reason(sample) for sample in rows.samples]
+            usual = self.calibration.usual.get(name, frozenset())
+            reasons = ["" if (found := rule.reason(s)) in usual else found for s in rows.samples]
             return [Verdict(name, not reason, reason) for reason in reasons]
         assert isinstance(rule, Score)
-        return self._judge(name, rule, rows, self._real)
+        others = self.compared.held if rule.against == "held" else self.compared.real
+        if others is None:
+            return [Verdict(name, True)] * len(rows)
+        return self._judge(name, rule, rows, others)
 
     def _judge(self, name: str, rule: Score, rows: Rows, others: Rows) -> list[Verdict]:
         found: list[Verdict] = []
         for sample, score in zip(rows.samples, rule.score(rows, others).tolist(), strict=True):
             passed = not score > self.calibration.threshold(name, sample.label)
             shown = float(score) if np.isfinite(score) else None
-            found.append(Verdict(name, passed, "" if passed else rule.why(sample, others), shown))
+            tail = self.calibration.tail(name, sample.label, score)
+            found.append(Verdict(name, passed, "" if passed else rule.why(sample, others), shown, tail))
         return found
 
     def _keep(self, label: str, row: Rows) -> None:

@@ -5,6 +5,7 @@ from pydantic import Field
 from workbench.config import Strict
 from workbench.generate.parse import Draft, parse_reply
 from workbench.generate.plan import class_needs, pair_needs, resolve_label
+from workbench.generate.speakers import roles_of, turns_of
 from workbench.generate.strategies import Shown, build_request
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "pair_needs",
     "parse_reply",
     "resolve_label",
+    "roles_of",
+    "turns_of",
 ]
 
 

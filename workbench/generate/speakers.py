@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from workbench.records import SEP, Turn
+from workbench.records import SEP, Sample, Turn
 
 _SIDES = dict.fromkeys(("agent", "assistant", "service", "客服", "坐席", "话务员"), "agent")
 _SIDES |= dict.fromkeys(("customer", "user", "client", "客户", "用户", "顾客"), "customer")
@@ -12,6 +12,12 @@ _NAMED = re.compile(rf"^\s*({'|'.join(_SIDES)})\s*[:：]\s*", re.IGNORECASE)
 DIALOGUE_KEYS = ("turns", "messages", "dialogue")
 TEXT_KEYS = ("text", "content")
 ROLE_KEYS = ("role", "speaker")
+
+
+def roles_of(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """Role names in order of speaking, at most two: those of the longest dialogue; `user` where there is none."""
+    spoken: Sequence[Turn] = max((sample.turns for sample in samples), key=len, default=())
+    return tuple(dict.fromkeys(turn.role for turn in spoken))[:2] or ("user",)
 
 
 def speaker(line: str) -> re.Match[str] | None:

@@ -110,6 +110,7 @@ verdicts = Table(
     Column("passed", Boolean, nullable=False),
     Column("reason", String(64), nullable=False),
     Column("score", Float),
+    Column("tail", Float),
 )  # fmt: skip
 
 versions = Table(

@@ -128,7 +128,7 @@ class Ledger:
         found: dict[str, list[Verdict]] = {}
         with self._engine.connect() as connection:
             for row in connection.execute(query.order_by(t.verdicts.c.id)):
-                found.setdefault(row.sample, []).append(Verdict(row.rule, row.passed, row.reason, row.score))
+                found.setdefault(row.sample, []).append(Verdict(row.rule, row.passed, row.reason, row.score, row.tail))
         return [Candidate(row, tuple(found.get(row.id, ()))) for row in rows]
 
     def accepted(self) -> list[Sample]:
@@ -142,7 +142,9 @@ class Ledger:
         with self._engine.connect() as connection:
             query = select(t.verdicts).where(t.verdicts.c.sample == sample).order_by(t.verdicts.c.id)
             for row in connection.execute(query):
-                found.setdefault(row.operation, []).append(Verdict(row.rule, row.passed, row.reason, row.score))
+                found.setdefault(row.operation, []).append(
+                    Verdict(row.rule, row.passed, row.reason, row.score, row.tail)
+                )
         return [(operations[key], verdicts) for key, verdicts in found.items()]
 
     def changes_of(self, sample: str) -> list[tuple[Operation, Change]]:

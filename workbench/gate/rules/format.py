@@ -1,4 +1,4 @@
-"""Text that is not a row of the data: empty, broken, or a model's remarks instead of a dialogue."""
+"""Text that is not a row of the data: empty or broken."""
 
 import re
 from typing import Literal
@@ -7,14 +7,14 @@ from workbench.gate.base import Check
 from workbench.records import Sample
 from workbench.text import normal
 
-_MARKUP = re.compile(r"(\*\*[^*\n]+\*\*|^#{1,6} |^\s*[-*] .+\n\s*[-*] |```|^\s*[\[{]\s*\"|</?[a-z]+>)", re.MULTILINE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b-\u200f\ufeff\ufffd]")
 
 
 class Format(Check):
-    """Drop rows that are empty, have an empty turn, control or replacement characters, markup, or too few turns."""
+    """Drop rows that are empty, have an empty turn, control or replacement characters, or too few turns."""
 
     kind: Literal["format"] = "format"
+    strict: bool = True
     min_turns: int = 1
     """Fewest turns."""
 
@@ -27,6 +27,4 @@ class Format(Check):
             return "empty_turn"
         if any(_CONTROL.search(text) for text in texts):
             return "control_characters"
-        if _MARKUP.search(sample.text):
-            return "markup"
         return "too_few_turns" if len(texts) < self.min_turns else ""

@@ -1,0 +1,65 @@
+"""The most similar other row of each row: sentence vectors find it, characters verify it. Several rules ask for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from workbench.gate.base import Floats, Rows
+from workbench.similarity import nearest
+
+FINDS = 4
+"""Neighbours by cosine whose characters are compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closest:
+    """The most similar other row of each row."""
+
+    ratio: Floats
+    """[n] character ratio (rapidfuzz indel, 0 to 1, blind to width, case and punctuation), infinite for an equal text, 0
+    where there is no other row."""
+    index: npt.NDArray[np.int64]
+    """[n] which of the others; -1 where there is none."""
+
+
+def closest(rows: Rows, others: Rows, *, same_class: bool = False) -> Closest:
+    """The most similar of `others` with another id, for each row; of the same class only, where asked."""
+    ratio, index = np.zeros(len(rows), np.float32), np.full(len(rows), -1, np.int64)
+    if not same_class:
+        _fill(rows, others, np.arange(len(rows)), np.arange(len(others)), ratio, index)
+        return Closest(ratio, index)
+    for label in dict.fromkeys(rows.names):
+        _fill(rows, others, np.flatnonzero(rows.names == label), np.flatnonzero(others.names == label), ratio, index)
+    return Closest(ratio, index)
+
+
+def _fill(rows: Rows, others: Rows, mine: Any, theirs: Any, ratio: Floats, index: npt.NDArray[np.int64]) -> None:
+    """Write ratio and index of the rows `mine`, compared with the others `theirs`."""
+    from rapidfuzz import fuzz
+
+    if not len(theirs):
+        return
+    everything = len(theirs) == len(others)
+    base = others.vectors if everything else others.vectors[theirs]
+    found, _ = nearest(rows.vectors[mine] if len(mine) < len(rows) else rows.vectors, base, FINDS)
+    equal = others.once(("equal", "" if everything else others.names[theirs[0]]), lambda: _by_text(others, theirs))
+    for row, near in zip(mine, found.tolist(), strict=True):
+        text, own = rows.texts[row], rows.ids[row]
+        twin = next((j for j in equal.get(text, ()) if others.ids[j] != own), -1)
+        if twin >= 0:
+            ratio[row], index[row] = np.inf, twin
+            continue
+        for j in theirs[near]:
+            score = fuzz.ratio(text, others.texts[j]) / 100
+            if others.ids[j] != own and (score > ratio[row] or index[row] < 0):
+                ratio[row], index[row] = score, j
+
+
+def _by_text(others: Rows, theirs: Sequence[int]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for j in theirs:
+        found.setdefault(others.texts[j], []).append(int(j))
+    return found
