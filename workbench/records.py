@@ -102,7 +102,7 @@ class Verdict:
     score: float | None = None
     """Higher is more suspicious; None where the rule has no scale."""
     tail: float | None = None
-    """Share of the real rows (of the class, or of the small classes) that are as suspicious or more; None where unknown."""
+    """Share of the real rows (of the class, or of the small classes) that are as suspicious or more; None where it says nothing."""
 
 
 @dataclass(frozen=True, slots=True)

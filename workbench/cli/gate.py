@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workbench.cli import gate_looks
 from workbench.cli.output import BenchOption, JsonOption, SetOption, open_bench, show, show_json, show_table
 
 if TYPE_CHECKING:
@@ -23,6 +24,16 @@ def gate(
     text: Annotated[str | None, typer.Option(help="Column with the text.")] = None,
     label: Annotated[str | None, typer.Option(help="Column with the class.")] = None,
     add: Annotated[bool, typer.Option("--add", help="Put the file's rows into the bench as candidates.")] = False,
+    explain: Annotated[
+        str | None,
+        typer.Option("--explain", help="Show what every rule says of the row with this id, and store nothing."),
+    ] = None,
+    doubtful: Annotated[
+        int, typer.Option("--doubtful", help="List this many accepted rows, the most doubtful first.", min=0)
+    ] = 0,
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="What each rule alone removes, and its effect on macro-F1 (dev split).")
+    ] = False,
     as_json: JsonOption = False,
     bench: BenchOption = None,
     settings: SetOption = None,
@@ -31,6 +42,15 @@ def gate(
     from workbench.flow import gate as flow
 
     opened = open_bench(bench, settings)
+    if explain is not None:
+        gate_looks.explain_row(opened, explain, as_json)
+        return
+    if doubtful:
+        gate_looks.list_doubtful(opened, doubtful, as_json)
+        return
+    if ablate:
+        gate_looks.ablate_rules(opened, as_json)
+        return
     if file is None:
         result, columns = flow.gate_bench(opened), None
     else:
@@ -39,7 +59,9 @@ def gate(
         show_gated(result)
         return
     for i, row in enumerate(result.verdicts):
-        verdicts = [{"rule": v.rule, "passed": v.passed, "reason": v.reason, "score": v.score} for v in row]
+        verdicts = [
+            {"rule": v.rule, "passed": v.passed, "reason": v.reason, "score": v.score, "tail": v.tail} for v in row
+        ]
         kept = columns[i] if columns else {"id": result.samples[i].id, "text": result.samples[i].text}
         show_json({**kept, "passed": all(v.passed for v in row), "verdicts": verdicts})
 
@@ -56,5 +78,14 @@ def show_gated(result: "Gated") -> None:
         rows.append((rule, len(found), reasons, f"{result.calibration.dropped[rule]:.1%}"))
     show_table("What each rule drops", ["rule", "candidates", "reasons", "of the real rows"], rows, right=[1, 3])
     calibration = result.calibration
+    for rule, usual in calibration.usual.items():
+        if usual:
+            show(f"{rule}: {', '.join(sorted(usual))} not held against candidates: your real rows have it, too.")
     show(f"Passed: {result.passed} of {len(result.verdicts)} candidates.")
     show(f"The whole stack would drop {calibration.stack:.1%} of your {calibration.rows} real rows.")
+    if calibration.stack > result.budget:
+        most = max(calibration.dropped, key=lambda rule: calibration.dropped[rule])
+        show(
+            f"That is above the budget of {result.budget:.0%}, which only calibrated rules keep. "
+            f"Most comes from {most} ({calibration.dropped[most]:.1%}): look at it, mend the rows, or set gate.rules.{most}=off."
+        )

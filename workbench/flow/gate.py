@@ -9,9 +9,9 @@ from workbench.bench import Bench
 from workbench.data import parts_of, read_table, recognise
 from workbench.errors import DataError
 from workbench.flow.judge import Judge
-from workbench.gate import Calibration
+from workbench.gate import Calibration, mended
 from workbench.generate import roles_of, turns_of
-from workbench.records import SEP, Origin, Sample, Turn, Verdict, digest
+from workbench.records import SEP, Change, Origin, Sample, Turn, Verdict, digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Gated:
     samples: tuple[Sample, ...]
     verdicts: tuple[tuple[Verdict, ...], ...]
     calibration: Calibration
+    budget: float
 
     @property
     def passed(self) -> int:
@@ -50,16 +51,23 @@ def gate_bench(bench: Bench) -> Gated:
     """
     with bench.alone("gate"):
         before = bench.ledger.candidates()
-        samples = [candidate.sample for candidate in before]
+        samples = [mended(candidate.sample, bench.config.gate.rules) for candidate in before]
         judge = Judge.of(bench, samples)
         full = {candidate.sample.label for candidate in before if SURPLUS in candidate.verdicts}
         room = {label: sum(c.accepted and c.sample.label == label for c in before) for label in full}
         verdicts = judge.stack().check(judge.rows(samples))
         keep_quota(samples, verdicts, room)
         with bench.ledger.write("gate", "all", {"rows": len(samples)}) as writer:
+            writer.changes(
+                [
+                    Change(sample.id, "turns", sample.turns, "mended")
+                    for sample, old in zip(samples, before, strict=True)
+                    if sample != old.sample
+                ]
+            )
             for sample, row in zip(samples, verdicts, strict=True):
                 writer.verdicts(sample.id, row)
-    return Gated(tuple(samples), tuple(tuple(row) for row in verdicts), judge.calibration)
+    return Gated(tuple(samples), tuple(tuple(row) for row in verdicts), judge.calibration, bench.config.gate.budget)
 
 
 def gate_file(
@@ -92,7 +100,8 @@ def gate_file(
         if row.problem:
             broken[number] = Verdict("read", False, row.problem)
         origin = Origin("external", "", "", (), 0, "")
-        samples.append(Sample(key, turns, name, "train", "synthetic", origin, dict(row.values)))
+        sample = Sample(key, turns, name, "train", "synthetic", origin, dict(row.values))
+        samples.append(mended(sample, bench.config.gate.rules))
     gated = _gate_rows(bench, samples, broken, add=add)
     return gated, [row.values or {"line": row.line, "raw": row.raw} for row in table.rows]
 
@@ -119,4 +128,4 @@ def _gate_rows(bench: Bench, samples: Sequence[Sample], broken: Mapping[int, Ver
             for i, (sample, row) in enumerate(zip(samples, verdicts, strict=True)):
                 if i not in broken:
                     writer.verdicts(sample.id, row)
-    return Gated(tuple(samples), tuple(tuple(row) for row in verdicts), judge.calibration)
+    return Gated(tuple(samples), tuple(tuple(row) for row in verdicts), judge.calibration, bench.config.gate.budget)

@@ -7,10 +7,23 @@ from pydantic import Field, field_serializer, field_validator
 
 from workbench.config import Strict
 from workbench.gate.base import Check, Rows, Rule, Score
+from workbench.gate.doubt import doubt
 from workbench.gate.kinds import DEFAULTS, read_rules
-from workbench.gate.stack import Calibration, Compared, Stack, calibrate
+from workbench.gate.stack import Calibration, Compared, Stack, calibrate, mended
 
-__all__ = ["Calibration", "Check", "Compared", "GateConfig", "Rows", "Rule", "Score", "Stack", "calibrate"]
+__all__ = [
+    "Calibration",
+    "Check",
+    "Compared",
+    "GateConfig",
+    "Rows",
+    "Rule",
+    "Score",
+    "Stack",
+    "calibrate",
+    "doubt",
+    "mended",
+]
 
 
 class GateConfig(Strict):

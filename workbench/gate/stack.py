@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from workbench.gate.base import POOLED, Check, Floats, Rows, Rule, Score
-from workbench.records import Verdict
+from workbench.records import Sample, Verdict
 
 Bools = npt.NDArray[np.bool_]
 HUGE = float(np.finfo(np.float32).max)
@@ -153,6 +153,15 @@ def _upper(scores: Floats, share: float) -> float:
     over = scores[scores > start] - start
     excess = float(over.mean()) if len(over) else 0.0
     return max(float(scores[-1]), start + excess * float(np.log(0.25 / share)))
+
+
+def mended(sample: Sample, rules: Mapping[str, Rule]) -> Sample:
+    """The sample as rules would have it that mend rows instead of dropping them; the same sample where none does."""
+    turns = sample.turns
+    for rule in rules.values():
+        if isinstance(rule, Check):
+            turns = rule.mend(replace(sample, turns=turns))
+    return sample if turns == sample.turns else replace(sample, turns=turns)
 
 
 class Stack:
