@@ -212,16 +212,15 @@ class _Loop:
         """A request for the need that is furthest from its target, flying rows reckoned in."""
         batch = self.bench.config.generate.batch_size
         # Requests that are not read yet are bets on an acceptance rate that may have changed: their number is bounded.
-        bets = self._concurrency() * (2 if any(p.yields for p in self.progress) else 1)
+        bets = self._concurrency() * (2 if any(p.replies for p in self.progress) else 1)
         if sum(p.flying for p in self.progress) >= bets:
             return None
 
-        def missing(p: Standing) -> float:
-            flying = sum(q.expected(batch) for q in self.progress if q.need.label == p.need.label)
-            return self.target[p.need.label] - self.accepted[p.need.label] - flying
-
-        worst = max(self.open_needs(), key=missing, default=None)
-        if worst is None or missing(worst) <= 0:
+        missing = {label: float(count - self.accepted[label]) for label, count in self.target.items()}
+        for p in self.progress:
+            missing[p.need.label] -= p.expected(batch)
+        worst = max(self.open_needs(), key=lambda p: missing[p.need.label], default=None)
+        if worst is None or missing[worst.need.label] <= 0:
             return None
         draw = next(i for i in range(len(worst.draws) + 1) if i not in worst.draws)
         return worst, self.writer.request(worst.need, draw)
@@ -310,10 +309,7 @@ class _Loop:
         for reply in replies:
             for p in self.progress:
                 if self._same(p.need, reply):
-                    p.yields.append(good[reply.id])
-                    p.barren = 0 if good[reply.id] else p.barren + 1
-                    if p.barren >= self.bench.config.generate.patience:
-                        p.ended = "saturated"
+                    p.count(good[reply.id], self.bench.config.generate.patience)
 
     def result(self) -> Generated:
         """What happened, with a sentence where a class got fewer rows than asked for."""
