@@ -109,6 +109,7 @@ def main() -> None:
     available()
     os.environ.setdefault("OPENAI_API_KEY", "none")
     import openai  # noqa: F401  loading it is a matter of starting, for every arm
+
     requests, latency = (200, 0.5) if options.quick else (1000, 2.0)
     slow = ("--latency", str(latency))
     with tempfile.TemporaryDirectory() as name:

@@ -32,16 +32,26 @@ def available() -> None:
     """Leave with a sentence where the stand-in or its rows are not there."""
     for path in (TOOL, DATA / "pool.csv"):
         if not path.is_file():
-            print(f"skipped: {path} is not there; this benchmark asks the chat server beside the project (WB_SHARED=...).")
+            print(
+                f"skipped: {path} is not there; this benchmark asks the chat server beside the project (WB_SHARED=...)."
+            )
             sys.exit(0)
 
 
 @contextmanager
 def served(*options: str, log: Path | None = None) -> Iterator[Served]:
     """The server with these options, on a port of its own."""
-    command = [sys.executable, str(TOOL), "--pool", str(DATA / "pool.csv"), "--train", str(DATA / "train_imbalanced.csv")]
+    command = [
+        sys.executable,
+        str(TOOL),
+        "--pool",
+        str(DATA / "pool.csv"),
+        "--train",
+        str(DATA / "train_imbalanced.csv"),
+    ]
     command += ["--port", "0", *options, *(["--log", str(log)] if log else [])]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    # A client that is killed is news to this server, in ten lines each.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             assert process.stdout is not None
             yield Served(process.stdout.readline().strip())
