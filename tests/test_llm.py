@@ -69,7 +69,9 @@ def ask(server, one=None, **options):
 def test_an_answer_carries_text_tokens_and_cost(server):
     server.steps.append(Step("好", usage={"prompt_tokens": 2_000_000, "completion_tokens": 1_000_000}))
     found = ask(server, price_in=Decimal(5), price_out=Decimal("2.5"))
-    assert found == Answer("好", "stop", 2_000_000, 1_000_000, Decimal("12.5"))
+    settings = json.dumps(["m", 1.0, 4096])
+    told = ("m", f"{server.url}/", settings, "CNY")
+    assert found == Answer("好", "stop", 2_000_000, 1_000_000, Decimal("12.5"), *told)
 
 
 def test_no_price_is_no_cost_rather_than_zero(server):

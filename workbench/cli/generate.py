@@ -1,10 +1,12 @@
 """`wb generate`: have a model write what is missing."""
 
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from workbench.cli.output import BenchOption, JsonOption, SetOption, open_bench, say, show, show_json, show_table
+from workbench.errors import UsageError
 
 if TYPE_CHECKING:
     from workbench.flow.generate import Generated
@@ -27,6 +29,14 @@ def generate(
     accept: Annotated[int, typer.Option(help="Total of accepted synthetic rows wanted per class.", min=0)] = 0,
     more: Annotated[int, typer.Option(help="Accepted rows wanted on top of those that are there.", min=0)] = 0,
     max_requests: Annotated[int, typer.Option(help="Most requests of this call; 0 for no limit.", min=0)] = 0,
+    max_cost: Annotated[
+        str | None,
+        typer.Option(
+            help="Cap on what this bench spends on replies in all, in the endpoints' currency: stored replies of earlier "
+            "calls count, and so does what calls without an answer may have cost (killed commands, no answer in time), so "
+            "that the same command again keeps the same cap. Needs prices."
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show plan, prompt and cost estimate; ask nothing.")
     ] = False,
@@ -44,8 +54,23 @@ def generate(
         planned = plan.plan(opened, needs)
         show_plan(planned, plan.estimate(opened, planned), as_json)
         return
-    result = run(opened, needs, max_requests=max_requests, progress=say)
+    result = run(opened, needs, max_requests=max_requests, max_cost=_money(max_cost), progress=say)
     show_json(result_json(result)) if as_json else show_result(result)
+
+
+def _money(text: str | None) -> Decimal | None:
+    """An amount of money.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        amount = None if text is None else Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if amount is not None and not (amount.is_finite() and amount >= 0):
+        raise UsageError(f"--max-cost {text!r} is not an amount of money.", "Write a number, as --max-cost 2.50")
+    return amount
 
 
 def result_json(result: "Generated") -> dict[str, object]:
@@ -59,10 +84,12 @@ def result_json(result: "Generated") -> dict[str, object]:
         "tokens_in": result.tokens_in,
         "tokens_out": result.tokens_out,
         "cost": float(result.cost or 0),
+        "cost_lost": float(result.cost_lost),
         "price_known": result.cost is not None,
         "currency": result.currency,
         "dropped": dict(result.dropped),
         "per_class": dict(result.accepted),
+        "resumed": dict(result.resumed),
         "stopped_by": result.stopped_by,
         "say": result.say,
     }
@@ -78,6 +105,9 @@ def show_result(result: "Generated") -> None:
         show("Dropped in this call: " + ", ".join(f"{reason} {n}" for reason, n in reasons))
     cost = "price unknown" if result.cost is None else f"{result.cost:.4f} {result.currency}".strip()
     show(f"{result.new_replies} new replies, {result.tokens_in} + {result.tokens_out} tokens, cost: {cost}.")
+    if result.cost_lost:
+        lost = f"{result.cost_lost:.4f} {result.currency}".strip()
+        show(f"Calls without an answer may have cost up to {lost} on top.")
     if result.stopped_by != "quota":
         show(f"Stopped short ({result.stopped_by}): {result.say}")
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 
 from workbench.bench import Bench
@@ -11,10 +11,13 @@ from workbench.errors import ServiceError, WorkbenchError
 from workbench.flow.gate import SURPLUS, keep_quota
 from workbench.flow.judge import Judge
 from workbench.flow.plan import Writer, accepted_counts
+from workbench.flow.pulse import Pulse, State
+from workbench.flow.purchases import Key, Limits, Purchases, check_prices, in_flight, key_of, spent_before
+from workbench.flow.standing import Standing
 from workbench.gate import Stack
 from workbench.generate import Draft, parse_reply
 from workbench.ledger import Reply
-from workbench.llm import Answer, Client, Exhausted, Refused, Request, complete, identity, open_client
+from workbench.llm import Exhausted, OverCap, Purse, Refused, Request, complete, open_client
 from workbench.records import Need, Origin, Reject, Sample, Turn, Verdict, digest
 
 
@@ -35,8 +38,12 @@ class Generated:
     cost: Decimal | None
     """Of the new replies; None where a price is unknown."""
     currency: str
+    cost_lost: Decimal
+    """The most that calls of this command cost which got no answer but may have been billed."""
+    resumed: Mapping[str, int]
+    """`stored`: replies for these needs that were there; `in_flight`: requests that a killed command had under way."""
     stopped_by: str
-    """`quota`, `exhausted`, `saturated`, `refused` or `max_requests`."""
+    """`quota`, `exhausted`, `saturated`, `refused`, `max_requests` or `max_cost`."""
     say: str
     """A sentence where it stopped short."""
 
@@ -50,7 +57,12 @@ class Generated:
 
 
 def generate(
-    bench: Bench, needs: Sequence[Need], *, max_requests: int = 0, progress: Callable[[str], None] = lambda _: None
+    bench: Bench,
+    needs: Sequence[Need],
+    *,
+    max_requests: int = 0,
+    max_cost: Decimal | None = None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Generated:
     """Fill every need to its count of accepted rows, or say why not. What was received is stored before it is read.
 
@@ -58,13 +70,17 @@ def generate(
         bench: where rows come from and go to.
         needs: what is wanted; counts are totals in this bench.
         max_requests: most requests of this call, 0 for the configured limit.
+        max_cost: cap on what the bench spends in all, earlier calls and those of killed commands included; None for none.
         progress: gets a line now and then.
 
     Raises:
+        UsageError: there is a cap, and an endpoint without a price.
         ServiceError: the endpoint failed for good; what it answered before is stored.
     """
+    if max_cost is not None:
+        check_prices(bench.config.llm)
     with bench.alone("generate"):
-        loop = _Loop(bench, needs, max_requests or bench.config.generate.max_requests, progress)
+        loop = _Loop(bench, needs, Limits(max_requests or bench.config.generate.max_requests, max_cost), progress)
         loop.catch_up()
         if loop.open_needs():
             loop.prepare()
@@ -72,48 +88,35 @@ def generate(
         return loop.result()
 
 
-@dataclass
-class _Progress:
-    """Where a need stands while the loop runs."""
-
-    need: Need
-    draws: set[int]
-    """Draws that have a stored reply or are in flight."""
-    flying: int = 0
-    barren: int = 0
-    """Replies in a row without an accepted row."""
-    ended: str = ""
-    yields: list[int] = field(default_factory=list)
-    """Accepted rows of each reply, surplus included."""
-
-    def expected(self, batch: int) -> float:
-        """Accepted rows to expect of the requests in flight: the mean of what was seen, half a batch before that."""
-        seen = sum(self.yields) / len(self.yields) if self.yields else batch / 2
-        return self.flying * max(seen, 0.5)
-
-
 class _Loop:
     """One `wb generate`: supplies requests, stores answers, reads them in batches, counts accepted rows."""
 
-    def __init__(self, bench: Bench, needs: Sequence[Need], max_requests: int, progress: Callable[[str], None]) -> None:
-        self.bench, self.needs, self.max_requests, self._report = bench, tuple(needs), max_requests, progress
+    def __init__(self, bench: Bench, needs: Sequence[Need], limits: Limits, progress: Callable[[str], None]) -> None:
+        self.bench, self.needs, self.limits, self._report = bench, tuple(needs), limits, progress
         self.writer = Writer(bench, needs)
-        self.client: Client | None = None
+        self.purchases: Purchases | None = None
         self.accepted = accepted_counts(bench)
         self.target = {need.label: max(n.count for n in needs if n.label == need.label) for need in needs}
         self.dropped: Counter[str] = Counter()
-        self.bought: list[Answer] = []
         self.sent = 0
+        self.stopped = ""
+        """`max_requests` or `max_cost` once a request was not sent for it."""
         self.failure: WorkbenchError | None = None
-        self.errors: dict[tuple[str, str, int], WorkbenchError] = {}
+        self.errors: dict[Key, WorkbenchError] = {}
         stored = bench.ledger.replies()
-        self.progress = [_Progress(need, {r.draw for r in stored if self._same(need, r)}) for need in needs]
+        self.progress = [Standing(need, {r.draw for r in stored if self._same(need, r)}) for need in needs]
+        flying = in_flight(bench.ledger.unanswered(), {key_of(reply) for reply in stored}, bench.config.seed)
+        wanted = {(need.label, need.against, need.strategy) for need in needs}
+        self.resumed = {
+            "stored": sum(len(p.draws) for p in self.progress),
+            "in_flight": sum(key[:3] in wanted for key in flying),
+        }
         self._judge: Judge | None = None
         self._stack: Stack | None = None
+        self.pulse = Pulse(progress, self._state)
 
     def _same(self, need: Need, reply: Reply) -> bool:
-        key = (reply.label, reply.against, reply.strategy, reply.seed)
-        return key == (need.label, need.against, need.strategy, self.bench.config.seed)
+        return _for(need, reply) and reply.seed == self.bench.config.seed
 
     @property
     def judge(self) -> Judge:
@@ -129,7 +132,7 @@ class _Loop:
             self._stack = self.judge.stack(self.bench.ledger.accepted())
         return self._stack
 
-    def open_needs(self) -> list[_Progress]:
+    def open_needs(self) -> list[Standing]:
         """Needs that still want rows and can hope for some."""
         return [p for p in self.progress if not p.ended and self.accepted[p.need.label] < self.target[p.need.label]]
 
@@ -139,6 +142,9 @@ class _Loop:
         if unread:
             self._report(f"{len(unread)} stored replies were not read yet; reading them first")
             self.read(unread)
+        if self.resumed["in_flight"]:
+            stored, flying = self.resumed["stored"], self.resumed["in_flight"]
+            self._report(f"{stored} replies were stored, {flying} requests were in flight and are bought again")
         wanted = {p.need.label for p in self.open_needs()}
         spare = [
             candidate.sample
@@ -157,89 +163,101 @@ class _Loop:
 
     async def run(self) -> None:
         """Buy until every need is filled or has ended."""
-        self.client = open_client(self.bench.config.llm, self.bench.root)
+        client = open_client(self.bench.config.llm, self.bench.root)
         try:
-            errors = await complete(
-                self.client,
-                self.supply,
-                self.record,
-                self.use,
-                self.client.most or self.bench.config.llm.concurrency,
-                self.failed,
-            )
+            with self.bench.ledger.outbox() as outbox:
+                self.purchases = bought = Purchases(client, outbox, self._purse())
+                self.pulse.start()
+                errors = await complete(
+                    client,
+                    self.supply,
+                    bought.record,
+                    self.use,
+                    client.most or self.bench.config.llm.concurrency,
+                    self.failed,
+                    bought.account,
+                )
         finally:
-            await self.client.close()
+            await client.close()
         self.failure = next((error for error in errors if isinstance(error, ServiceError)), None)
 
+    def _purse(self) -> Purse:
+        if self.limits.cost is None:
+            return Purse()
+        spent, unknown = spent_before(self.bench)
+        if unknown:
+            self._report(f"{unknown} stored replies have no known price; --max-cost does not count them")
+        return Purse(self.limits.cost, spent)
+
     def supply(self) -> Request | None:
-        """The next request worth sending: for the need that is furthest from its target, flying rows reckoned in."""
-        if self.max_requests and self.sent >= self.max_requests:
+        """The next request worth sending, if the limits allow it."""
+        self.pulse.beat()
+        found = self._next()
+        if found is None:
             return None
+        p, request = found
+        if self.limits.requests and self.sent >= self.limits.requests:
+            self.stopped = "max_requests"
+            return None
+        assert self.purchases is not None
+        if not self.purchases.reserve(request):
+            self.stopped = "max_cost"  # unless calls under way cost less than was set aside for them
+            return None
+        self.stopped = ""
+        p.draws.add(request.draw)
+        p.flying += 1
+        self.sent += 1
+        return request
+
+    def _next(self) -> tuple[Standing, Request] | None:
+        """A request for the need that is furthest from its target, flying rows reckoned in."""
         batch = self.bench.config.generate.batch_size
         # Requests that are not read yet are bets on an acceptance rate that may have changed: their number is bounded.
-        bets = self.bench.config.llm.concurrency * (2 if any(p.yields for p in self.progress) else 1)
+        bets = self._concurrency() * (2 if any(p.replies for p in self.progress) else 1)
         if sum(p.flying for p in self.progress) >= bets:
             return None
 
-        def missing(p: _Progress) -> float:
-            flying = sum(q.expected(batch) for q in self.progress if q.need.label == p.need.label)
-            return self.target[p.need.label] - self.accepted[p.need.label] - flying
-
-        worst = max(self.open_needs(), key=missing, default=None)
-        if worst is None or missing(worst) <= 0:
+        missing = {label: float(count - self.accepted[label]) for label, count in self.target.items()}
+        for p in self.progress:
+            missing[p.need.label] -= p.expected(batch)
+        worst = max(self.open_needs(), key=lambda p: missing[p.need.label], default=None)
+        if worst is None or missing[worst.need.label] <= 0:
             return None
         draw = next(i for i in range(len(worst.draws) + 1) if i not in worst.draws)
-        worst.draws.add(draw)
-        worst.flying += 1
-        self.sent += 1
-        return self.writer.request(worst.need, draw)
+        return worst, self.writer.request(worst.need, draw)
 
-    def record(self, request: Request, answer: Answer) -> None:
-        """Store an answer before anything reads it."""
-        assert self.client is not None
-        self.bought.append(answer)
-        self.bench.ledger.add_reply(
-            Reply(
-                id=identity(self.client, request),
-                label=request.label,
-                against=request.against,
-                strategy=request.strategy,
-                draw=request.draw,
-                rows=request.rows,
-                prompt=request.prompt,
-                parents=request.parents,
-                seed=request.seed,
-                messages=request.messages,
-                model=self.client.model,
-                endpoint=self.client.name,
-                text=answer.text,
-                finish=answer.finish,
-                tokens_in=answer.tokens_in,
-                tokens_out=answer.tokens_out,
-                cost="" if answer.cost is None else str(answer.cost),
-            )
-        )
+    def _concurrency(self) -> int:
+        config = self.bench.config.llm
+        return config.concurrency * max(1, len(config.endpoints))
 
     def use(self, requests: Sequence[Request]) -> None:
         """Read all answers that came in since the last call."""
-        assert self.client is not None
-        stored = [(request, self.bench.ledger.reply(identity(self.client, request))) for request in requests]
+        assert self.purchases is not None
+        ids = self.purchases.ids
+        stored = [
+            (request, self.bench.ledger.reply(ids[key]) if (key := key_of(request)) in ids else None)
+            for request in requests
+        ]
         self.read([reply for _, reply in stored if reply is not None])
         for request, reply in stored:
-            p = next(p for p in self.progress if p.need.label == request.label and p.need.against == request.against)
+            p = next(p for p in self.progress if _for(p.need, request))
             p.flying -= 1
             if reply is None:
                 self._unanswered(p, request)
-        self._report(self._line())
+        self.pulse.beat()
 
     def failed(self, request: Request, error: WorkbenchError) -> None:
         """Note why a request has no answer."""
-        self.errors[request.label, request.against, request.draw] = error
+        assert self.purchases is not None
+        self.purchases.failed(request)
+        self.errors[key_of(request)] = error
 
-    def _unanswered(self, p: _Progress, request: Request) -> None:
+    def _unanswered(self, p: Standing, request: Request) -> None:
         """A recording at its end ends its class; a refused request counts as barren; a dead endpoint ends everything."""
-        error = self.errors.pop((request.label, request.against, request.draw), None)
-        if isinstance(error, Exhausted):
+        error = self.errors.pop(key_of(request), None)
+        if isinstance(error, OverCap):
+            p.draws.discard(request.draw)  # it was not answered, and may be asked again
+        elif isinstance(error, Exhausted):
             p.ended = "exhausted"
         elif isinstance(error, Refused):
             self.dropped["refused_request"] += 1
@@ -292,43 +310,70 @@ class _Loop:
         for reply in replies:
             for p in self.progress:
                 if self._same(p.need, reply):
-                    p.yields.append(good[reply.id])
-                    p.barren = 0 if good[reply.id] else p.barren + 1
-                    if p.barren >= self.bench.config.generate.patience:
-                        p.ended = "saturated"
-
-    def _line(self) -> str:
-        done = sum(min(self.accepted[label], count) for label, count in self.target.items())
-        total = sum(self.target.values())
-        return f"accepted {done} of {total}, {len(self.bought)} replies, {sum(self.dropped.values())} rows dropped"
+                    p.count(good[reply.id], self.bench.config.generate.patience)
 
     def result(self) -> Generated:
         """What happened, with a sentence where a class got fewer rows than asked for."""
+        self.pulse.beat(last=True)
+        bought = self.purchases.bought if self.purchases else []
         short = [p for p in self.progress if self.accepted[p.need.label] < self.target[p.need.label]]
         if self.failure is not None and short:
-            stored = f"{len(self.bought)} replies of this call are stored; the same command goes on from there."
+            stored = f"{len(bought)} replies of this call are stored; the same command goes on from there."
             raise type(self.failure)(self.failure.message, f"{self.failure.hint} {stored}")
-        ended = next((p.ended for p in short if p.ended), "max_requests").partition(":")[0] if short else "quota"
+        limit = self.stopped or "max_requests"
+        ended = next((p.ended for p in short if p.ended), limit).partition(":")[0] if short else "quota"
         say = "; ".join(
-            f"{p.need.label}: {self.accepted[p.need.label]} of {self.target[p.need.label]} ({p.ended or 'max_requests'})"
+            f"{p.need.label}: {self.accepted[p.need.label]} of {self.target[p.need.label]} ({p.ended or limit})"
             for p in short
         )
-        prices = [answer.cost for answer in self.bought]
-        cost = None if None in prices else sum((price for price in prices if price is not None), Decimal(0))
+        if limit == "max_cost" and short:
+            say += f". {self._money_left()}"
         replies = [r for r in self.bench.ledger.replies() if any(self._same(need, r) for need in self.needs)]
         return Generated(
             self.needs,
             {label: self.accepted[label] for label in self.target},
             dict(self.dropped),
             len(replies),
-            len(self.bought),
-            sum(answer.tokens_in for answer in self.bought),
-            sum(answer.tokens_out for answer in self.bought),
-            cost,
-            self.client.currency if self.client else "",
+            len(bought),
+            sum(answer.tokens_in for answer in bought),
+            sum(answer.tokens_out for answer in bought),
+            _sum([answer.cost for answer in bought]),
+            self.purchases.client.currency if self.purchases else "",
+            self.purchases.lost if self.purchases else Decimal(0),
+            self.resumed,
             ended,
             say,
         )
+
+    def _money_left(self) -> str:
+        assert self.purchases is not None
+        purse, currency = self.purchases.purse, self.purchases.client.currency
+        return (
+            f"Of --max-cost {purse.cap:f} {currency} the bench has spent {purse.spent:f}, "
+            "and what is left may not suffice for another request"
+        )
+
+    def _state(self) -> State:
+        bought = self.purchases.bought if self.purchases else []
+        cost = _sum([answer.cost for answer in bought])
+        return State(
+            accepted=sum(min(self.accepted[label], count) for label, count in self.target.items()),
+            wanted=sum(self.target.values()),
+            replies=len(bought),
+            dropped=sum(self.dropped.values()),
+            in_flight=self.purchases.under_way if self.purchases else 0,
+            cost=None if cost is None or self.purchases is None else cost + self.purchases.lost,
+            currency=self.purchases.client.currency if self.purchases else "",
+        )
+
+
+def _sum(prices: Sequence[Decimal | None]) -> Decimal | None:
+    """None where one of them is unknown."""
+    return None if None in prices else sum((price for price in prices if price is not None), Decimal(0))
+
+
+def _for(need: Need, one: Request | Reply) -> bool:
+    return (need.label, need.against, need.strategy) == (one.label, one.against, one.strategy)
 
 
 def _parse(reply: Reply, roles: Sequence[str]) -> tuple[list[Draft], list[Reject]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from workbench.records import Sample, Verdict
 
@@ -43,6 +43,29 @@ class Reply:
     tokens_out: int
     cost: str
     at: str = ""
+
+
+Outcome = Literal["reply", "free", "lost"]
+"""How a call ended: answered; without an answer and without a bill; without an answer, but it may have been billed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A call that went out. `reserved` is the most that it can cost, a decimal string, empty where the price is unknown."""
+
+    id: str
+    request: str
+    """The id that its reply has."""
+    label: str
+    against: str
+    strategy: str
+    seed: int
+    draw: int
+    endpoint: str
+    reserved: str
+    at: str = ""
+    lost: bool = False
+    """It ended without an answer; else nothing is known of its end."""
 
 
 @dataclass(frozen=True, slots=True)

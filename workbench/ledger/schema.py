@@ -6,6 +6,8 @@ changes      new values for a field of a sample: cleaning, splitting; revertible
 label_ids    the numbers that the user's files give to labels
 rejects      what could not become a sample, with place, line and reason
 replies      every answer that a model gave, stored before anything parses it
+sent         every call that went out to a model, stored before it goes, with the money set aside for it
+settled      how a call ended; one that is not here was under way when its command was killed
 parses       which replies were turned into samples and rejects, and by which operation
 verdicts     what each gate rule said; the newest operation's verdicts count
 versions     a training set, named by its content, and its rows
@@ -16,7 +18,7 @@ openings     every time that the test split was read for a verdict
 from sqlalchemy import JSON, Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
 metadata = MetaData()
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 operations = Table(
     "operations", metadata,
@@ -90,6 +92,27 @@ replies = Table(
     Column("tokens_in", Integer, nullable=False),
     Column("tokens_out", Integer, nullable=False),
     Column("cost", String(32), nullable=False),
+    Column("at", String(32), nullable=False),
+)  # fmt: skip
+
+sent = Table(
+    "sent", metadata,
+    Column("id", String(32), primary_key=True),
+    Column("request", String(32), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("against", Text, nullable=False),
+    Column("strategy", String(32), nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("draw", Integer, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("reserved", String(32), nullable=False),
+    Column("at", String(32), nullable=False),
+)  # fmt: skip
+
+settled = Table(
+    "settled", metadata,
+    Column("call", String(32), ForeignKey("sent.id"), primary_key=True),
+    Column("outcome", String(8), nullable=False),
     Column("at", String(32), nullable=False),
 )  # fmt: skip
 

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import RLock
 from typing import Any, Self
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, insert, select, text
@@ -14,8 +15,9 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from workbench.errors import DataError
 from workbench.ledger import schema as t
-from workbench.ledger.facts import Candidate, Operation, Reply, Run
-from workbench.ledger.writer import Writer, storable
+from workbench.ledger.facts import Candidate, Operation, Reply, Run, Sent
+from workbench.ledger.outbox import Outbox, reply_row
+from workbench.ledger.writer import Writer
 from workbench.records import Change, Origin, Reject, Sample, Turn, Verdict
 
 WAIT = 300
@@ -28,6 +30,8 @@ class Ledger:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
+        # Threads of one process take turns here: SQLite would have the second one sleep and look again.
+        self._turn = RLock()
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -40,7 +44,9 @@ class Ledger:
         event.listen(engine, "connect", _pragmas)
         event.listen(engine, "begin", _begin)
         try:
-            version = _schema_version(engine) or _create(engine)
+            version = _schema_version(engine)
+            if version < t.SCHEMA_VERSION:
+                version = _create(engine)
         except OperationalError as exc:  # locked, no permission, no such folder: nothing is wrong with the file
             raise DataError(f"{path} cannot be opened: {exc.orig}.", "See to that and run the command again.") from exc
         except DatabaseError as exc:
@@ -61,7 +67,7 @@ class Ledger:
         self, stage: str, kind: str, details: Mapping[str, Any] | None = None, undoes: int | None = None
     ) -> Iterator[Writer]:
         """One operation as one transaction: what happens inside is stored whole or not at all."""
-        with self._writer.begin() as connection:
+        with self._turn, self._writer.begin() as connection:
             row = {"stage": stage, "kind": kind, "details": dict(details or {}), "at": _now(), "undoes": undoes}
             key = connection.execute(insert(t.operations).values(**row)).inserted_primary_key
             assert key is not None  # SQLite always reports it
@@ -69,9 +75,31 @@ class Ledger:
 
     def add_reply(self, reply: Reply) -> None:
         """Store what a model answered, at once and on its own, before anything reads it."""
-        row = storable(asdict(reply)) | {"parents": list(reply.parents), "messages": list(reply.messages), "at": _now()}
-        with self._writer.begin() as connection:
-            connection.execute(insert_or_keep(t.replies).on_conflict_do_nothing(), row)
+        with self._turn, self._writer.begin() as connection:
+            connection.execute(insert_or_keep(t.replies).on_conflict_do_nothing(), reply_row(reply, _now()))
+
+    @contextmanager
+    def outbox(self) -> Iterator[Outbox]:
+        """A queue to the ledger for a command that buys; at the end everything in it is stored."""
+        with closing(Outbox(self._writer, self._turn)) as box:
+            yield box
+
+    def unanswered(self) -> list[Sent]:
+        """Calls without an answer that may have been billed, oldest first: lost ones, and those of killed commands."""
+        query = (
+            select(t.sent, t.settled.c.outcome)
+            .join(t.settled, t.settled.c.call == t.sent.c.id, isouter=True)
+            .where(t.settled.c.outcome.is_(None) | (t.settled.c.outcome == "lost"))
+            .order_by(t.sent.c.at, t.sent.c.id)
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).mappings().all()
+        return [Sent(**{k: v for k, v in row.items() if k != "outcome"}, lost=row["outcome"] == "lost") for row in rows]
+
+    def costs(self) -> list[str]:
+        """What each stored reply cost: decimal strings, empty where the price was unknown."""
+        with self._engine.connect() as connection:
+            return list(connection.scalars(select(t.replies.c.cost)))
 
     def samples(
         self, *, split: str | None = None, source: str | None = "human", everything: bool = False
@@ -236,6 +264,7 @@ def _schema_version(engine: Engine) -> int:
 
 
 def _create(engine: Engine) -> int:
+    """Make the tables that are not there: all of a new file, those that came later of an older one."""
     with engine.execution_options(immediate=True).begin() as connection:
         t.metadata.create_all(connection)
         connection.execute(text(f"PRAGMA user_version = {t.SCHEMA_VERSION}"))

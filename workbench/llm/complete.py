@@ -1,10 +1,10 @@
 """Keep requests in flight; lose no answer that was received."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from workbench.errors import ServiceError, WorkbenchError
-from workbench.llm.contract import Answer, Client, Request
+from workbench.llm.contract import Account, Answer, Client, Request
 
 GRACE = 10.0
 """Seconds that a stopped run waits for answers under way: they are paid for."""
@@ -13,15 +13,17 @@ GRACE = 10.0
 async def complete(
     client: Client,
     supply: Callable[[], Request | None],
-    record: Callable[[Request, Answer], None],
+    record: Callable[[Request, Answer], Awaitable[None] | None],
     use: Callable[[Sequence[Request]], None],
     concurrency: int,
     failed: Callable[[Request, WorkbenchError], None] = lambda request, error: None,
+    account: Callable[[Request], Account] | None = None,
 ) -> list[WorkbenchError]:
     """Keep up to `concurrency` requests in flight, as long as `supply` hands out more.
 
-    `record` stores an answer as soon as it is there, `failed` hears of a request without one. `use` then gets all requests
-    that ended since it last ran; it runs in a thread, so that slow reading (embedding, gates) does not hold up the network.
+    `record` stores an answer as soon as it is there, and may return what is to be awaited until it is; `failed` hears of a
+    request without one. `use` then gets all requests that ended since it last ran; it runs in a thread, so that slow reading
+    (embedding, gates) does not hold up the network. `account` makes what hears of the calls of a request.
     `supply` is asked again after each of these; None with nothing under way ends the run. Whatever ends it early, an error
     in a callback or Ctrl-C, answers under way are awaited for `GRACE` seconds and recorded.
 
@@ -34,7 +36,10 @@ async def complete(
     reading: asyncio.Task[None] | None = None
 
     async def send(request: Request) -> None:
-        record(request, await client.answer(request))
+        answer = await (client.answer(request, account(request)) if account else client.answer(request))
+        stored = record(request, answer)
+        if stored is not None:
+            await stored
 
     try:
         while True:

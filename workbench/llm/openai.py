@@ -1,34 +1,39 @@
 """The async SDK client of one OpenAI-compatible server. Its errors end here."""
 
+import asyncio
 import json
 import os
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from workbench.errors import ConfigError, ServiceError, WorkbenchError
-from workbench.llm.contract import Answer, LlmConfig, OpenAIEndpoint, Refused, Request
+from workbench.errors import ConfigError
+from workbench.llm.contract import Account, Answer, LlmConfig, OpenAIEndpoint, Request
+from workbench.llm.faults import Fault, fault_of, no_completion
+from workbench.llm.ladder import Ladder, response_format
+from workbench.llm.money import most_tokens
+from workbench.llm.pace import Pace
+from workbench.llm.presets import asks_for_key
 
 
 class OpenAI:
-    """The async SDK client of one server."""
+    """The async SDK client of one server: paces its calls, tries again where that helps, and steps down the ladder once."""
 
     def __init__(self, endpoint: OpenAIEndpoint, config: LlmConfig) -> None:
         import openai
 
         key = os.environ.get(endpoint.key_env)
         base_url = endpoint.base_url or os.environ.get("OPENAI_BASE_URL")
-        if not key and not base_url:
+        if not key and (not base_url or asks_for_key(endpoint.preset, base_url)):
             raise ConfigError(
                 f"The environment variable {endpoint.key_env} is not set.", f"export {endpoint.key_env}=..."
             )
         _check_address(base_url)
         if key and not key.isascii():
             raise ConfigError(f"The key in {endpoint.key_env} has characters that no key has.", "Copy it again.")
-        # A local server needs no key, but the SDK insists on one.
+        # A local server needs no key, but the SDK insists on one. Retries are counted and paced here.
         self._sdk = openai.AsyncOpenAI(
-            api_key=key or "none", base_url=base_url, timeout=endpoint.timeout, max_retries=endpoint.retries
+            api_key=key or "none", base_url=base_url, timeout=endpoint.timeout, max_retries=0
         )
         self.config, self._llm = endpoint, config
         self._secrets = (key or "", *_userinfo(str(self._sdk.base_url)))
@@ -37,34 +42,92 @@ class OpenAI:
         self.currency = endpoint.currency
         self.most = 0
         self.settings = json.dumps([self.model, config.temperature, config.max_tokens])
+        self.pace = Pace(config.concurrency)
+        self.benched = False
+        """Left alone by a pool: a call that fails is not tried again here."""
+        self._ladder = Ladder(endpoint.structured)
+        self._answered = 0
 
-    async def answer(self, request: Request) -> Answer:
-        """Send one chat completion."""
+    async def answer(self, request: Request, account: Account | None = None) -> Answer:
+        """Send one chat completion, again and again where that may help."""
+        rung, tries, before = self._ladder.start(request), 0, self._answered
+        while True:
+            try:
+                answer = await self._call(request, rung, account)
+            except Fault as fault:
+                lower = self._ladder.below(rung, fault.status, tries)
+                if lower is not None:
+                    rung = lower
+                    continue
+                # A server that lets time run out twice, and answers nobody meanwhile, is not waited for any longer.
+                dead = fault.timeout and tries >= 1 and self._answered == before
+                if not fault.again or self.benched or dead or tries >= self.config.retries:
+                    raise fault.error from fault
+                await asyncio.sleep(fault.pause(tries))
+                if self.benched:
+                    raise fault.error from fault
+                tries += 1
+                rung = max(rung, self._ladder.start(request))
+                continue
+            self._ladder.works(rung, request)
+            return answer
+
+    async def _call(self, request: Request, rung: int, account: Account | None) -> Answer:
+        """One call, in a slot of the pace; the account hears of its end, unless there is an answer."""
+        entered = await self.pace.enter()
+        try:
+            if account is not None:
+                await account.out(self, request)
+            try:
+                answer = self._read(await self._send(request, rung), request)
+            except Fault as fault:
+                if fault.kind == "limited":
+                    self.pace.limited(entered, fault.wait)
+                if account is not None:
+                    account.lost() if fault.kind == "lost" else account.free()
+                raise
+            self._answered += 1
+            self.pace.answered()
+            return answer
+        finally:
+            self.pace.leave()
+
+    async def _send(self, request: Request, rung: int) -> Any:
         import openai
 
+        arguments: dict[str, Any] = {
+            "model": self.model,
+            "messages": list(request.messages),
+            "temperature": self._llm.temperature,
+            "max_tokens": self._llm.max_tokens,
+            "seed": (request.seed * 1_000_003 + request.draw) % 2**31,
+        }
+        if (form := response_format(rung, request.schema)) is not None:
+            arguments["response_format"] = form
         try:
-            completion = await self._sdk.chat.completions.create(
-                model=self.model,
-                messages=list(request.messages),  # type: ignore[arg-type]  # plain dicts are what the SDK's types describe
-                temperature=self._llm.temperature,
-                max_tokens=self._llm.max_tokens,
-                seed=(request.seed * 1_000_003 + request.draw) % 2**31,
-            )
+            return await self._sdk.chat.completions.create(**arguments)
         except openai.OpenAIError as exc:
-            raise _service_error(exc, self.name, self._secrets) from exc
+            raise fault_of(exc, self.name, self._secrets) from exc
         except ValueError as exc:  # a body that is not JSON
-            raise _no_completion(self.name) from exc
+            raise no_completion(self.name) from exc
+
+    def _read(self, completion: Any, request: Request) -> Answer:
         text, finish = _content(completion, self.name)
         usage = getattr(completion, "usage", None)
         spent = [getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens")]
         tokens_in, tokens_out = (count if isinstance(count, int) else 0 for count in spent)
-        cost = self._cost(tokens_in, tokens_out) if all(isinstance(count, int) for count in spent) else None
-        return Answer(text, finish, tokens_in, tokens_out, cost)
+        told = all(isinstance(count, int) for count in spent)
+        cost = self._cost(tokens_in, tokens_out) if told else self.ceiling(request)
+        return Answer(text, finish, tokens_in, tokens_out, cost, self.model, self.name, self.settings, self.currency)
 
     def _cost(self, tokens_in: int, tokens_out: int) -> Decimal | None:
         if self.config.price_in is None or self.config.price_out is None:
             return None
         return (self.config.price_in * tokens_in + self.config.price_out * tokens_out) / 1_000_000
+
+    def ceiling(self, request: Request) -> Decimal | None:
+        """The most that one call can cost: as many tokens as the prompt has bytes, and the longest answer."""
+        return self._cost(most_tokens(request), self._llm.max_tokens)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -81,7 +144,7 @@ def _only_model(base_url: str | None, key: str | None, timeout: float) -> str:
         with openai.OpenAI(api_key=key or "none", base_url=base_url, timeout=min(timeout, 30), max_retries=1) as sdk:
             names = [model.id for model in sdk.models.list()]
     except openai.OpenAIError as exc:
-        raise _service_error(exc, where, (key or "", *_userinfo(base_url))) from exc
+        raise fault_of(exc, where, (key or "", *_userinfo(base_url))).error from exc
     if len(names) != 1:
         raise ConfigError(
             f"{where} lists {len(names)} models, and llm.endpoints.0.model is not set.",
@@ -96,43 +159,11 @@ def _content(completion: Any, where: str) -> tuple[str, str]:
     first = choices[0] if isinstance(choices, list) and choices else None
     message = getattr(first, "message", None)
     if message is None:
-        raise _no_completion(where)
+        raise no_completion(where)
     content = getattr(message, "content", None)
     if isinstance(content, list):
         content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
     return str(content or ""), str(getattr(first, "finish_reason", None) or "")
-
-
-def _no_completion(where: str) -> ServiceError:
-    return ServiceError(f"{where} answered, but not with a chat completion.", "Check that it serves /chat/completions.")
-
-
-def _service_error(exc: Exception, where: str, secrets: Sequence[str] = ()) -> WorkbenchError:
-    import openai
-
-    if isinstance(exc, openai.AuthenticationError | openai.PermissionDeniedError):
-        return ServiceError(f"{where} refused the key.", "Check the key in the environment (OPENAI_API_KEY).")
-    if isinstance(exc, openai.APITimeoutError):
-        return ServiceError(
-            f"{where} did not answer in time.", "Raise llm.endpoints.0.timeout, or lower llm.concurrency."
-        )
-    if isinstance(exc, openai.APIConnectionError):
-        return ServiceError(
-            f"{where} cannot be reached.", "Check the address (OPENAI_BASE_URL) and that the server runs."
-        )
-    said = " ".join(str(exc).split())
-    for secret in secrets:
-        said = said.replace(secret, "***") if secret else said
-    said = said[:200]  # after the secrets: half a key would not be found
-    if isinstance(exc, openai.NotFoundError):
-        return ServiceError(f"{where} does not know that address or model: {said}", "Check base_url and model.")
-    if isinstance(exc, openai.RateLimitError):
-        return ServiceError(f"{where} keeps answering 429 (too many requests).", "Lower llm.concurrency, or wait.")
-    if isinstance(exc, openai.BadRequestError | openai.UnprocessableEntityError):
-        return Refused(
-            f"{where} refused a request: {said}", "Check llm.max_tokens, the model's name and its content filter."
-        )
-    return ServiceError(f"{where} answered with an error: {said}", "Run again: stored replies are kept.")
 
 
 def _check_address(url: str | None) -> None:

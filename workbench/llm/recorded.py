@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from workbench.errors import ConfigError, DataError
-from workbench.llm.contract import Answer, Exhausted, RecordedEndpoint, Request
+from workbench.llm.contract import Account, Answer, Exhausted, RecordedEndpoint, Request
 
 
 class Recorded:
@@ -30,13 +30,18 @@ class Recorded:
             rest = iter(texts)
             self._rows = {label: [next(rest) for _ in rows] for label, rows in self._rows.items()}
 
-    async def answer(self, request: Request) -> Answer:
+    async def answer(self, request: Request, account: Account | None = None) -> Answer:
         """The `draw`-th batch of recorded rows of the class."""
         rows = self._rows.get(request.label, [])
         batch = rows[request.draw * request.rows : (request.draw + 1) * request.rows]
         if not batch:
             raise Exhausted(f"The recording has no more rows of {request.label!r}.")
-        return Answer(json.dumps(batch, ensure_ascii=False), "stop", 0, 0, Decimal(0))
+        text = json.dumps(batch, ensure_ascii=False)
+        return Answer(text, "stop", 0, 0, Decimal(0), self.model, self.name, self.settings)
+
+    def ceiling(self, request: Request) -> Decimal:
+        """A recording costs nothing."""
+        return Decimal(0)
 
     async def close(self) -> None:
         """Nothing is open."""
