@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from workbench.bench import Bench
 from workbench.errors import ServiceError, WorkbenchError
+from workbench.flow import handmade
 from workbench.flow.gate import SURPLUS, Judge, keep_quota
 from workbench.flow.plan import Writer, accepted_counts
 from workbench.gate import Stack
@@ -35,7 +36,7 @@ class Generated:
     """Of the new replies; None where a price is unknown."""
     currency: str
     stopped_by: str
-    """`quota`, `exhausted`, `saturated`, `refused` or `max_requests`."""
+    """`quota`, `exhausted`, `saturated`, `used_up`, `refused` or `max_requests`."""
     say: str
     """A sentence where it stopped short."""
 
@@ -65,6 +66,7 @@ def generate(
     with bench.alone("generate"):
         loop = _Loop(bench, needs, max_requests or bench.config.generate.max_requests, progress)
         loop.catch_up()
+        loop.make()
         if loop.open_needs():
             loop.prepare()
             asyncio.run(loop.run())
@@ -149,6 +151,15 @@ class _Loop:
             with self.bench.ledger.write("gate", "surplus", {"rows": len(spare)}) as writer:
                 for sample, verdicts in zip(spare, self._verdicts(spare), strict=True):
                     writer.verdicts(sample.id, verdicts)
+
+    def make(self) -> None:
+        """Make the rows that need no model; those needs are done with, whether they got their rows or not."""
+        made = handmade.make(self.bench, self.needs, lambda: self.judge)
+        if made.ended:
+            self.dropped.update(made.dropped)
+            self.accepted, self._stack = accepted_counts(self.bench), None
+            for p in self.progress:
+                p.ended = made.ended.get((p.need.label, p.need.strategy), p.ended)
 
     def prepare(self) -> None:
         """Make the gate before anything is bought: what comes back must be read at once, or too much is asked for."""
@@ -271,7 +282,9 @@ class _Loop:
         room = {label: self.target.get(label, 0) - self.accepted[label] for label in labels}
         keep_quota(samples, found, room)
         passed = zip(samples, found, strict=True)
-        self.accepted.update(sample.label for sample, row in passed if all(verdict.passed for verdict in row))
+        good = [sample for sample, row in passed if all(verdict.passed for verdict in row)]
+        self.accepted.update(sample.label for sample in good)
+        self.writer.learn(good)
         return found
 
     def _count(

@@ -89,6 +89,7 @@ class Request:
     prompt: str
     parents: tuple[str, ...]
     messages: tuple[Mapping[str, str], ...]
+    schema: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
