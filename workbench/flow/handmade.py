@@ -1,13 +1,13 @@
 """Rows that no model is asked for: templates and the user's own rows, gated and stored like the rest, each content once."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 from workbench.bench import Bench
 from workbench.data import parts_of, read_table, recognise
-from workbench.errors import DataError, UsageError
+from workbench.errors import ConfigError, DataError, UsageError
 from workbench.flow.gate import Judge, keep_quota
 from workbench.flow.plan import accepted_counts, known_labels
 from workbench.flow.writer import Writer, strategy_of
@@ -41,7 +41,14 @@ def make(bench: Bench, needs: Sequence[Need], judge: Callable[[], Judge]) -> Mad
     mine = [(need, strategy) for need in needs if isinstance(strategy := strategy_of(bench, need), Handmade)]
     if not mine:
         return made
-    desk = Desk(bench.root, Writer(bench, needs).roles, bench.config.seed, lambda *file: _table(bench, *file))
+    names = known_labels(bench)
+    desk = Desk(
+        bench.root,
+        Writer(bench, needs).roles,
+        bench.config.seed,
+        lambda name: _label(name, *names),
+        lambda *file: _table(bench, *file),
+    )
     accepted = accepted_counts(bench)
     known = {sample.id for sample in bench.ledger.samples(source="synthetic", everything=True)}
     for need, strategy in mine:
@@ -94,6 +101,13 @@ def _fill(
         if barren >= bench.config.generate.patience:
             return "saturated"
     return ""
+
+
+def _label(name: str, labels: Sequence[str], ids: Mapping[str, str]) -> str:
+    try:
+        return resolve_label(name, labels, ids)
+    except UsageError as exc:
+        raise ConfigError(f"generate.strategies: {exc.message}", exc.hint) from exc
 
 
 def _table(bench: Bench, name: str, text: str | None, label: str | None) -> list[tuple[str, tuple[Turn, ...]]]:

@@ -138,6 +138,8 @@ class Desk:
     roles: Sequence[str]
     """Role names of the real rows in order of speaking."""
     seed: int
+    label: Callable[[str], str]
+    """A class by its name or number."""
     table: Callable[[str, str | None, str | None], Sequence[tuple[str, tuple[Turn, ...]]]]
     """Reads a file of rows, given the columns of text and class where they are known: (class, turns) for each row."""
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Literal
 
+from pydantic import Field
+
 from workbench.errors import ConfigError
 from workbench.generate.base import Desk, Handmade
 from workbench.records import Need, Turn
@@ -12,7 +14,7 @@ class Handwritten(Handmade):
     """Take rows from a file of yours, class by class, in their order; no model is asked. They are gated like anything else."""
 
     kind: Literal["handwritten"] = "handwritten"
-    file: str = ""
+    file: str = Field(default="", examples=["handwritten.csv"])
     """The file, relative to the bench, in any format that `wb data add` reads."""
     text: str | None = None
     """Column of the text, where it is not recognised."""

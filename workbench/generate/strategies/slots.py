@@ -7,7 +7,7 @@ from itertools import count
 from math import prod
 from typing import Any, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from workbench.config import Strict, read_yaml
 from workbench.errors import ConfigError, one_of
@@ -21,14 +21,12 @@ SHUFFLED = 100_000
 
 
 class SlotTable(Strict):
-    """Templates and values of slots."""
+    """What a file of templates holds: the same keys as the strategy."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
     templates: Mapping[str, tuple[str, ...]] = {}
-    """Class -> templates, as `how much is {thing} a {time}`; turns of a dialogue are joined by [SEP]."""
     values: Mapping[str, tuple[str, ...]] = {}
-    """Slot -> its values."""
 
 
 class Slots(Handmade):
@@ -38,10 +36,16 @@ class Slots(Handmade):
     combination is made at most once. What the combinations yield is gated like anything else.
     """
 
+    model_config = ConfigDict(coerce_numbers_to_str=True)  # 14 in YAML is a number, and the name of class 14
+
     kind: Literal["slots"] = "slots"
-    templates: Mapping[str, tuple[str, ...]] = {}
-    """Class, by name, -> templates, as `how much is {thing} a {time}`; turns of a dialogue are joined by [SEP]."""
-    values: Mapping[str, tuple[str, ...]] = {}
+    templates: Mapping[str, tuple[str, ...]] = Field(
+        default={}, examples=[{"card_fee": ["how much is {card} a {time}"]}]
+    )
+    """Class, by name or number, -> its templates; turns of a dialogue are joined by [SEP]."""
+    values: Mapping[str, tuple[str, ...]] = Field(
+        default={}, examples=[{"card": ["a second card", "the gold one"], "time": ["month", "year"]}]
+    )
     """Slot -> its values."""
     file: str = ""
     """A YAML file with `templates` and `values`, relative to the bench; what stands here is laid over it."""
@@ -53,11 +57,13 @@ class Slots(Handmade):
             ConfigError: the class has no template, or a template names a slot that has no values.
         """
         told = self._table(desk)
-        templates = told.templates.get(need.label, ())
+        by_class = {desk.label(name): texts for name, texts in told.templates.items()}
+        templates = by_class.get(need.label, ())
         if not templates:
             place = f"generate.strategies.{need.strategy}.templates"
             raise ConfigError(
-                f"{place} has none for the class {need.label!r}.", one_of(need.label, told.templates.keys())
+                f"{place} has none for the class {need.label!r}.",
+                f"Write some; there are templates for: {', '.join(by_class) or '(none)'}",
             )
         order = [self._texts(text, told.values, f"{desk.seed}/{need.label}/{text}") for text in templates]
         random.Random(f"{desk.seed}/{need.label}").shuffle(order)
