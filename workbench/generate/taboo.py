@@ -8,6 +8,8 @@ from workbench.text import words
 
 CERTAIN = 2.0
 """Standard errors by which the log odds of a word must differ: a few rows forbid nothing."""
+LEAST = 5
+"""Rows that must have the word."""
 ORDINARY = 0.2
 """A word that this share of the real rows has belongs to the class, however often the model says it."""
 
@@ -24,7 +26,7 @@ def taboo_words(synthetic: Sequence[str], real: Sequence[str], most: int) -> lis
     scores = {
         word: _z(n, len(synthetic), theirs[word], len(real))
         for word, n in ours.items()
-        if theirs[word] <= ORDINARY * len(real)
+        if n >= LEAST and theirs[word] <= ORDINARY * len(real)
     }
     kept: list[str] = []
     for word in sorted(scores, key=lambda word: (-scores[word], -len(word), word)):
