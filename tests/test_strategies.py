@@ -256,12 +256,8 @@ def test_templates_may_be_named_by_class_number_and_stand_in_a_file(tmp_path):
         "templates: {14: ['{x} 退了', '您好[SEP]查{x}']}\nvalues: {x: [彩铃, 2]}\n", encoding="utf-8"
     )
     strategy = kinds()["slots"](file="t.yaml")
-    assert sorted(texts(strategy, folder=tmp_path, roles=("agent", "customer"))) == [
-        "2 退了",
-        "您好|查2",
-        "您好|查彩铃",
-        "彩铃 退了",
-    ]
+    found = texts(strategy, folder=tmp_path, roles=("agent", "customer"))
+    assert set(found) == {"2 退了", "您好|查2", "您好|查彩铃", "彩铃 退了"}
     turns = list(strategy.rows(Need("a", 9, "slots"), desk(tmp_path, roles=("agent", "customer"))))
     assert {turn.role for row in turns for turn in row[1:]} == {"customer"}
 
