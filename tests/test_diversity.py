@@ -92,7 +92,7 @@ def test_a_bench_compares_as_many_rows_of_both(filled):
     assert one.real.rows == one.synthetic.rows == 4
     assert one.real.vendi > one.synthetic.vendi
     assert one.real.likeness < one.synthetic.likeness
-    assert one.coverage == 0.5
+    assert 0 < one.coverage <= 0.5
 
 
 def test_the_command_shows_it(filled, wb):
