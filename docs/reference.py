@@ -3,9 +3,11 @@
     python docs/reference.py [--check]
 
 cli.md is what `--help` prints for every command; settings.md is every key of wb.yaml with type, default and meaning; rules.md
-is every gate rule.
+is every gate rule; strategies.md and strategies/ are every strategy of `wb generate`.
 """
 
+import inspect
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -89,9 +91,69 @@ def rules_page() -> str:
     return "\n".join(parts)
 
 
+def about(model: type) -> str:
+    """The docstring of a class without its indentation."""
+    return inspect.cleandoc(model.__doc__ or "")
+
+
+def fields_table(model: Any) -> str:
+    """Settings of a model with default and meaning; `kind` says itself."""
+    rows = ["| setting | default | meaning |", "| --- | --- | --- |"]
+    for name, field in model.model_fields.items():
+        if name != "kind":
+            default = field.get_default(call_default_factory=True)
+            shown = "" if default is None else f"`{json.dumps(default, ensure_ascii=False)}`"
+            meaning = " ".join((field.description or "").split()).replace("|", "\\|")
+            rows.append(f"| `{name}` | {shown} | {meaning} |")
+    return "\n".join(rows)
+
+
+def yaml_snippet(place: str, name: str, model: Any) -> str:
+    """wb.yaml with a part, as `place` generate.strategies: the examples of its fields, else their defaults, where they have one."""
+    import yaml
+
+    examples = {key: field.examples[0] for key, field in model.model_fields.items() if field.examples}
+    defaults = model().model_dump(mode="json")
+    values: Any = {k: v for k, v in (defaults | examples).items() if v not in (None, "") and k != "kind"}
+    for part in reversed([*place.split("."), name]):
+        values = {part: values}
+    return yaml.safe_dump(values, allow_unicode=True, sort_keys=False)
+
+
+def strategy_page(kind: str, model: Any) -> str:
+    """One strategy: what it does, its settings, its prompt files."""
+    from workbench.assets import search_path
+
+    parts = [NOTE, f"# {kind}\n", about(model) + "\n", fields_table(model) + "\n"]
+    parts.append("In `wb.yaml`:\n")
+    parts.append(f"```yaml\n{yaml_snippet('generate.strategies', kind, model)}```\n")
+    parts.append(f"```bash\nwb generate --class 32 --strategy {kind}\n```\n")
+    for path in sorted(search_path("prompts")[0].glob(f"{kind}.*.j2"), reverse=True):
+        parts.append(f"## {path.name}\n\n```jinja\n{path.read_text('utf-8').strip()}\n```\n")
+    return "\n".join(parts)
+
+
+def strategy_pages() -> dict[str, str]:
+    """The index, and one page per strategy."""
+    from workbench.generate.kinds import DEFAULTS, kinds
+
+    known = kinds()
+    lines = [
+        f"- [{kind}](strategies/{kind}.md): {about(known[kind]).partition(chr(10) * 2)[0].replace(chr(10), ' ')}"
+        for kind in DEFAULTS
+    ]
+    intro = (
+        "How `wb generate` writes. Set in `wb.yaml` under `generate.strategies`; chosen with `--strategy NAME`, or\n"
+        "for a class with `generate.classes.NAME.strategy`. A name that is no kind needs `kind:`, so that one kind may\n"
+        "have several settings.\n"
+    )
+    pages = {"strategies.md": "\n".join([NOTE, "# Strategies\n", intro, *lines, ""])}
+    return pages | {f"strategies/{kind}.md": strategy_page(kind, known[kind]) for kind in DEFAULTS}
+
+
 def main() -> None:
     """Write or check."""
-    pages = {"cli.md": command_pages(), "settings.md": settings_page(), "rules.md": rules_page()}
+    pages = {"cli.md": command_pages(), "settings.md": settings_page(), "rules.md": rules_page(), **strategy_pages()}
     old = [
         name for name, text in pages.items() if not (HERE / name).is_file() or (HERE / name).read_text("utf-8") != text
     ]
@@ -100,6 +162,7 @@ def main() -> None:
             sys.exit(f"Out of date: {', '.join(f'docs/{name}' for name in old)}. Run: make docs")
         return
     for name in old:
+        (HERE / name).parent.mkdir(exist_ok=True)
         (HERE / name).write_text(pages[name], encoding="utf-8")
 
 

@@ -87,7 +87,7 @@ def test_gate_gives_one_line_per_row_in_order_with_the_files_columns(filled, wb,
         assert line.keys() >= {"note", "utterance", "intent", "passed", "verdicts"}
         assert line["passed"] == all(verdict["passed"] for verdict in line["verdicts"])
         for verdict in line["verdicts"]:
-            assert verdict.keys() == {"rule", "passed", "reason", "score"}
+            assert verdict.keys() == {"rule", "passed", "reason", "score", "tail"}
     assert [line["passed"] for line in done.lines] == [True, False, False, False, False, True]
     reasons = [{v["reason"] for v in line["verdicts"] if not v["passed"]} for line in done.lines]
     assert "near_copy" in reasons[1]

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from workbench.bench import Bench
 from workbench.flow.data import add
@@ -14,7 +15,7 @@ from workbench.flow.gate import gate_file
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 
 
 def block(language, containing=""):
@@ -32,6 +33,22 @@ def test_generated_pages_are_up_to_date():
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
         assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+def test_every_strategy_has_its_page_with_settings_that_are_valid():
+    from workbench.bench import Config
+    from workbench.generate.kinds import kinds
+
+    index = (ROOT / "docs" / "strategies.md").read_text(encoding="utf-8")
+    for kind, strategy in kinds().items():
+        if not strategy.__module__.startswith("workbench."):
+            continue
+        page = (ROOT / "docs" / "strategies" / f"{kind}.md").read_text(encoding="utf-8")
+        assert f"(strategies/{kind}.md)" in index
+        assert all(f"| `{name}` |" in page for name in strategy.model_fields if name != "kind")
+        written = re.search(r"```yaml\n(.*?)```", page, re.DOTALL).group(1)
+        config = Config.read(yaml.safe_load(written), where=kind)
+        assert type(config.generate.strategies[kind]) is strategy
 
 
 def test_the_readmes_rule_is_about_fifteen_lines_and_drops_what_it_says(tmp_path):

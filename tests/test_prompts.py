@@ -1,5 +1,6 @@
 """Prompts, pipelines and label configs are code: each is rendered, validated, parsed."""
 
+import json
 import re
 from xml.etree import ElementTree
 
@@ -12,7 +13,8 @@ from workbench.assets import find, search_path
 from workbench.bench import Config
 from workbench.config import read_yaml
 from workbench.errors import ConfigError
-from workbench.generate import Shown, build_request
+from workbench.generate import Draw, Prompted, Shown, parse_reply
+from workbench.generate.kinds import kinds
 from workbench.prompts import Prompt, load
 from workbench.records import SEP, Need, Sample, Turn
 
@@ -23,7 +25,10 @@ COUNT = re.compile(
     r"(\d{1,3})\s*(?:条|个|段|句|则|samples?|examples?|dialogues?|utterances?|sentences?|conversations?|queries|rows?)",
     re.IGNORECASE,
 )
-PROMPTS = sorted(path.name for path in search_path("prompts")[0].iterdir())
+ASKING = {kind: strategy() for kind, strategy in kinds().items() if issubclass(strategy, Prompted)}
+ASKING["paraphrase"] = kinds()["paraphrase"](versions=100)  # as many rows as are asked for
+FILES = sorted(path.name for path in search_path("prompts")[0].iterdir())
+PROMPTS = [name for name in FILES if name.split(".")[0] in ASKING]
 PIPELINES = sorted(search_path("pipelines")[0].glob("*.yaml"))
 LABEL_CONFIGS = sorted(search_path("label_configs")[0].glob("*.xml"))
 LABELS = {"zh": ("办理取消", "咨询（含查询）业务资费"), "en": ("cancel_card", "card_fee")}
@@ -38,11 +43,15 @@ def rows(label, text):
     return [Sample(f"{label}{i}", turns, label) for i in range(8)]
 
 
+def build_request(need, shown, prompt, *, rows, examples, draw, seed):
+    return ASKING[need.strategy].request(need, shown, prompt, Draw(draw, seed, rows, examples))
+
+
 def message(name, label=None, about="", count=7, examples=True):
     strategy, language, _ = name.split(".")
     own, other = LABELS[language]
     own = label or own
-    against = other if strategy == "pair" else ""
+    against = other if ASKING[strategy].paired else ""
     texts = ROWS[language]
     shown = Shown(
         rows(own, texts[0]) if examples else [],
@@ -56,9 +65,14 @@ def message(name, label=None, about="", count=7, examples=True):
 
 
 def test_every_strategy_speaks_chinese_and_english():
-    assert {name.split(".")[0] + "." + language for name in PROMPTS for language in ("zh", "en")} == {
-        name.removesuffix(".j2") for name in PROMPTS
-    }
+    assert {f"{kind}.{language}.j2" for kind in ASKING for language in ("zh", "en")} == set(PROMPTS)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_prompt_file_has_both_blocks(name):
+    text = load(name).text
+    assert "{% block system %}" in text
+    assert "{% block user %}" in text
 
 
 @pytest.mark.parametrize("name", PROMPTS)
@@ -99,10 +113,76 @@ def test_dialogues_are_asked_for_where_the_rows_are_dialogues(name):
     strategy, language, _ = name.split(".")
     own, other = LABELS[language]
     shown = Shown(rows(own, "您好[SEP]我要退订"), rows(other, "x"), {})
-    need = Need(own, 20, strategy, against=other if strategy == "pair" else "")
+    need = Need(own, 20, strategy, against=other if ASKING[strategy].paired else "")
     text = build_request(need, shown, load(name), rows=5, examples=6, draw=0, seed=0).messages[-1]["content"]
     assert {"zh": "5 条对话", "en": "5 samples (dialogues)"}[language] in text
     assert "[SEP]" in text
+
+
+SEEN = {
+    "attributes": {"mood": ["very_calm"]},
+    "taboo": ["worn_out_1", "worn_out_2"],
+    "hints": ["they never say please", "30 samples"],
+    "outliers": ["off the beaten track 9 rows"],
+}
+
+
+def full(name, strategy=None, count=7):
+    kind, language, _ = name.split(".")
+    own, other = LABELS[language]
+    shown = Shown(rows(own, "x"), rows(other, "y"), {}, **SEEN)
+    need = Need(own, 20, kind, against=other if ASKING[kind].paired else "")
+    return (strategy or ASKING[kind]).request(need, shown, load(name), Draw(0, 0, count, 3))
+
+
+@pytest.mark.parametrize("name", PROMPTS)
+def test_everything_that_is_known_stands_in_the_prompt_behind_class_and_count(name):
+    kind, language, _ = name.split(".")
+    strategy = ASKING[kind].model_copy(update={"attributes": True})
+    made = full(name, strategy)
+    text = made.messages[-1]["content"]
+    for words in ("very_calm", "worn_out_1", "worn_out_2", *SEEN["hints"], *SEEN["outliers"]):
+        assert words in text
+        assert text.index(words) > text.index(LABELS[language][0])
+    assert text.count("very_calm") == made.rows
+    assert int(COUNT.search(text).group(1)) == made.rows
+
+
+@pytest.mark.parametrize("name", PROMPTS)
+def test_without_anything_known_nothing_is_said_of_it(name):
+    text = message(name)
+    for words in ("换别的说法", "worn out", "另辟蹊径", "beaten track", "设定", "line below"):
+        assert words not in text
+
+
+@pytest.mark.parametrize("name", PROMPTS)
+def test_the_prompt_asks_for_what_the_schema_says(name):
+    made = full(name)
+    assert '{"samples": ["…", "…"]}' in made.messages[-1]["content"]
+    assert made.schema["required"] == ["samples"]
+    assert made.schema["properties"]["samples"]["items"] == {"type": "string"}
+
+
+@pytest.mark.parametrize("roles", [("user",), ("agent", "customer")])
+def test_a_reply_that_fits_the_schema_is_read_whole(roles):
+    texts = ["您好[SEP]查话费", "在吗[SEP]退订"]
+    drafts, rejects = parse_reply("r", json.dumps({"samples": texts}, ensure_ascii=False), "stop", roles)
+    assert rejects == []
+    assert [SEP.join(turn.text for turn in draft.turns) for draft in drafts] == texts
+    assert [turn.role for turn in drafts[0].turns] == [roles[0], roles[-1]]
+
+
+OLD = """{% block system %}{% endblock %}{% block user %}
+{{ label }}|{{ against }}|{{ about }}|{{ about_against }}|{{ count }}|{{ examples | length }}
+{% for example in against_examples %}{{ example }}{% endfor %}|{{ dialogue }}
+{% endblock %}"""
+
+
+def test_a_prompt_file_written_for_the_first_variables_still_works():
+    prompt = Prompt("mine.zh.j2", OLD)
+    shown = Shown(rows("a", "甲"), rows("b", "乙"), {"a": "A", "b": "B"})
+    made = build_request(Need("a", 1, "pair", against="b"), shown, prompt, rows=5, examples=2, draw=0, seed=0)
+    assert made.messages == ({"role": "user", "content": "a|b|A|B|5|2\n乙乙|False"},)
 
 
 def test_other_draws_show_other_examples_and_the_same_draw_the_same():

@@ -1,6 +1,5 @@
 """Words that set a class apart: log-odds with an informative Dirichlet prior (Monroe et al. 2008)."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -8,17 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from workbench.records import Sample, by_label
-from workbench.text import han_share
+from workbench.text import words
 
 Floats = npt.NDArray[np.float64]
 ROWS = 1000
 """Rows of a class that are looked at, evenly spaced: the words of a large class do not need more."""
-_WORD = re.compile(r"[^\W_]+(?:'\w+)?")
-FUNCTION = frozenset(
-    "的了着过地得之和与跟同或而及也都又还再就才只很太更最已曾正在是有没无不别我你您他她它们咱这那哪谁啥么什几每各某"
-    "个把被给对向从到往于以为因所吗呢吧啊呀哦嗯喂哎啦嘛哈呗个些点次种号年月日天时分块元角一二三四五六七八九十百千万两零〇"
-)
-"""Single characters that tell nothing of a class: particles, pronouns, measure words, numbers."""
 
 
 def keywords(samples: Sequence[Sample], top: int = 8) -> dict[str, list[str]]:
@@ -79,22 +72,3 @@ def _apart(words_by_score: Iterator[str], top: int, counts: Mapping[str, int]) -
                 + [o for o in kept[at + 1 :] if o not in word]
             )
     return kept
-
-
-def words(text: str) -> list[str]:
-    """Words of a text; of Chinese jieba's, and characters that it leaves single, alone and joined with the next."""
-    if han_share(text) <= 0.3:
-        return [word.lower() for word in _WORD.findall(text) if len(word) > 1]
-    import jieba
-
-    jieba.setLogLevel(60)
-    found, before = [], ""
-    for word in jieba.cut(text):
-        telling = _WORD.fullmatch(word) is not None and word not in FUNCTION
-        single = len(word) == 1 and han_share(word) == 1.0
-        if telling and (len(word) > 1 or single):
-            found.append(word)
-            if single and before:
-                found.append(before + word)
-        before = word if telling and single else ""
-    return found

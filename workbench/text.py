@@ -7,6 +7,12 @@ from collections.abc import Iterable, Sequence
 _NOT_WORD = re.compile(r"[\W_]+")
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
 _LETTER = re.compile(r"[^\W\d_]")
+_WORD = re.compile(r"[^\W_]+(?:'\w+)?")
+FUNCTION = frozenset(
+    "的了着过地得之和与跟同或而及也都又还再就才只很太更最已曾正在是有没无不别我你您他她它们咱这那哪谁啥么什几每各某"
+    "个把被给对向从到往于以为因所吗呢吧啊呀哦嗯喂哎啦嘛哈呗个些点次种号年月日天时分块元角一二三四五六七八九十百千万两零〇"
+)
+"""Single characters that tell nothing of a class: particles, pronouns, measure words, numbers."""
 
 
 def normal(text: str) -> str:
@@ -45,3 +51,22 @@ def quantile(values: Sequence[float], share: float) -> float:
     """The value that at most `share` of the values lie above, 0 <= share < 1, values not empty."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, max(0, int(len(ordered) * (1 - share) + 1e-9)))]
+
+
+def words(text: str) -> list[str]:
+    """Words of a text; of Chinese jieba's, and characters that it leaves single, alone and joined with the next."""
+    if han_share(text) <= 0.3:
+        return [word.lower() for word in _WORD.findall(text) if len(word) > 1]
+    import jieba
+
+    jieba.setLogLevel(60)
+    found, before = [], ""
+    for word in jieba.cut(text):
+        telling = _WORD.fullmatch(word) is not None and word not in FUNCTION
+        single = len(word) == 1 and han_share(word) == 1.0
+        if telling and (len(word) > 1 or single):
+            found.append(word)
+            if single and before:
+                found.append(before + word)
+        before = word if telling and single else ""
+    return found

@@ -9,6 +9,7 @@ import typer
 from workbench.cli.output import BenchOption, JsonOption, SetOption, open_bench, say, show, show_json, show_table
 
 if TYPE_CHECKING:
+    from workbench.bench import Bench
     from workbench.flow.data import Added, Changed, Edit
     from workbench.records import Sample
 
@@ -175,6 +176,9 @@ def show_rows(
     source: Annotated[str | None, typer.Option(help="List human or synthetic rows.")] = None,
     limit: Annotated[int | None, typer.Option(help="Most rows to list; 20 where not given.", min=1)] = None,
     row: Annotated[str | None, typer.Option("--id", help="Show one row whole; a unique beginning will do.")] = None,
+    diversity: Annotated[
+        bool, typer.Option("--diversity", help="How varied the accepted synthetic rows are, beside the real ones.")
+    ] = False,
     as_json: JsonOption = False,
     bench: BenchOption = None,
     settings: SetOption = None,
@@ -183,7 +187,9 @@ def show_rows(
     from workbench.flow import show as flow
 
     opened = open_bench(bench, settings)
-    if row:
+    if diversity:
+        show_diversity(opened, as_json)
+    elif row:
         show_row(opened.ledger.sample(row), as_json)
     elif label or split or source or limit:
         show_list(flow.rows(opened, label=label, split=split, source=source), limit or 20, as_json)
@@ -196,6 +202,27 @@ def show_rows(
         title = f"{found.rows} rows, {len(found.classes)} classes, {found.accepted} accepted synthetic rows"
         show_table(title, found.columns, found.classes, right=[0, *range(2, len(found.columns))])
         say("`wb data show --limit 20` lists rows; `wb why ID` tells the story of one.")
+
+
+def show_diversity(bench: "Bench", as_json: bool) -> None:
+    """How varied the rows of each class are: real ones, then as many accepted synthetic ones."""
+    from workbench.flow.diversity import diversity
+
+    found = diversity(bench)
+    if as_json:
+        show_json([one.json() for one in found])
+        return
+
+    def both(real: float | None, synthetic: float | None) -> str:
+        return " / ".join("-" if value is None else f"{value:.2f}" for value in (real, synthetic))
+
+    names = ("distinct_1", "distinct_2", "likeness", "vendi")
+    rows = []
+    for one in found:
+        pairs = [both(getattr(one.real, name), getattr(one.synthetic, name)) for name in names]
+        rows.append((one.label, one.real.rows, *pairs, "-" if one.coverage is None else f"{one.coverage:.0%}"))
+    columns = ["class", "rows", "distinct 1", "distinct 2", "likeness", "Vendi score", "coverage"]
+    show_table("Real / synthetic, as many rows of each", columns, rows, right=[1, 2, 3, 4, 5, 6])
 
 
 def show_list(rows: "list[Sample]", limit: int, as_json: bool) -> None:

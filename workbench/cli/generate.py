@@ -26,6 +26,10 @@ def generate(
         bool, typer.Option("--minority", help="All classes that the diagnosis finds too small.")
     ] = False,
     pair: Annotated[list[str] | None, typer.Option("--pair", help="Two classes that get mixed up, as A:B.")] = None,
+    confusions: Annotated[int, typer.Option(help="So many of the pairs that get mixed up most.", min=0)] = 0,
+    strategy: Annotated[
+        str, typer.Option(help="How to write, by name, as slots; that of the class where not given.")
+    ] = "",
     accept: Annotated[int, typer.Option(help="Total of accepted synthetic rows wanted per class.", min=0)] = 0,
     more: Annotated[int, typer.Option(help="Accepted rows wanted on top of those that are there.", min=0)] = 0,
     max_requests: Annotated[int, typer.Option(help="Most requests of this call; 0 for no limit.", min=0)] = 0,
@@ -46,10 +50,12 @@ def generate(
 ) -> None:
     """Have a model write rows for small classes or mixed-up pairs, until enough of them pass the gate."""
     from workbench.flow import plan
+    from workbench.flow.diagnose import diagnose
     from workbench.flow.generate import generate as run
 
     opened = open_bench(bench, settings)
-    needs = plan.needs(opened, classes or [], pair or [], minority=minority, accept=accept, more=more)
+    pairs = [*(pair or []), *(plan.confused(diagnose(opened), confusions) if confusions else ())]
+    needs = plan.needs(opened, classes or [], pairs, minority=minority, accept=accept, more=more, strategy=strategy)
     if dry_run:
         planned = plan.plan(opened, needs)
         show_plan(planned, plan.estimate(opened, planned), as_json)
@@ -131,7 +137,7 @@ def show_plan(planned: "list[Planned]", estimate: "Estimate", as_json: bool) -> 
     rows = [(p.need.label, p.need.strategy, p.need.against, p.accepted, p.need.count, p.need.why) for p in planned]
     show_table("Plan", ["class", "strategy", "against", "accepted", "wanted", "why"], rows, right=[3, 4])
     if first is None:
-        show("Nothing to ask for: every class has its rows.")
+        show("Nothing to ask a model for.")
         return
     show(f"First prompt ({first.prompt}):\n")
     for message in first.messages:

@@ -8,13 +8,13 @@ from decimal import Decimal
 
 from workbench.bench import Bench
 from workbench.errors import ServiceError, WorkbenchError
-from workbench.flow.gate import SURPLUS, keep_quota
-from workbench.flow.judge import Judge
-from workbench.flow.plan import Writer, accepted_counts
+from workbench.flow import handmade
+from workbench.flow.gate import SURPLUS
+from workbench.flow.plan import Writer
 from workbench.flow.pulse import Pulse, State
 from workbench.flow.purchases import Key, Limits, Purchases, check_prices, in_flight, key_of, spent_before
+from workbench.flow.sieve import Sieve
 from workbench.flow.standing import Standing
-from workbench.gate import Stack
 from workbench.generate import Draft, parse_reply
 from workbench.ledger import Reply
 from workbench.llm import Exhausted, OverCap, Purse, Refused, Request, complete, open_client
@@ -43,7 +43,7 @@ class Generated:
     resumed: Mapping[str, int]
     """`stored`: replies for these needs that were there; `in_flight`: requests that a killed command had under way."""
     stopped_by: str
-    """`quota`, `exhausted`, `saturated`, `refused`, `max_requests` or `max_cost`."""
+    """`quota`, `exhausted`, `saturated`, `used_up`, `refused`, `max_requests` or `max_cost`."""
     say: str
     """A sentence where it stopped short."""
 
@@ -82,6 +82,7 @@ def generate(
     with bench.alone("generate"):
         loop = _Loop(bench, needs, Limits(max_requests or bench.config.generate.max_requests, max_cost), progress)
         loop.catch_up()
+        loop.make()
         if loop.open_needs():
             loop.prepare()
             asyncio.run(loop.run())
@@ -95,8 +96,8 @@ class _Loop:
         self.bench, self.needs, self.limits, self._report = bench, tuple(needs), limits, progress
         self.writer = Writer(bench, needs)
         self.purchases: Purchases | None = None
-        self.accepted = accepted_counts(bench)
         self.target = {need.label: max(n.count for n in needs if n.label == need.label) for need in needs}
+        self.sieve = Sieve(bench, self.target)
         self.dropped: Counter[str] = Counter()
         self.sent = 0
         self.stopped = ""
@@ -111,26 +112,15 @@ class _Loop:
             "stored": sum(len(p.draws) for p in self.progress),
             "in_flight": sum(key[:3] in wanted for key in flying),
         }
-        self._judge: Judge | None = None
-        self._stack: Stack | None = None
         self.pulse = Pulse(progress, self._state)
 
     def _same(self, need: Need, reply: Reply) -> bool:
         return _for(need, reply) and reply.seed == self.bench.config.seed
 
     @property
-    def judge(self) -> Judge:
-        """The gate, made when the first row needs it."""
-        if self._judge is None:
-            self._judge = Judge.of(self.bench)
-        return self._judge
-
-    @property
-    def stack(self) -> Stack:
-        """The calibrated stack with everything accepted so far."""
-        if self._stack is None:
-            self._stack = self.judge.stack(self.bench.ledger.accepted())
-        return self._stack
+    def accepted(self) -> Counter[str]:
+        """Accepted synthetic rows of each class."""
+        return self.sieve.accepted
 
     def open_needs(self) -> list[Standing]:
         """Needs that still want rows and can hope for some."""
@@ -145,21 +135,28 @@ class _Loop:
         if self.resumed["in_flight"]:
             stored, flying = self.resumed["stored"], self.resumed["in_flight"]
             self._report(f"{stored} replies were stored, {flying} requests were in flight and are bought again")
-        wanted = {p.need.label for p in self.open_needs()}
-        spare = [
-            candidate.sample
-            for candidate in (self.bench.ledger.candidates() if wanted else [])
-            if candidate.sample.label in wanted
-            and [verdict for verdict in candidate.verdicts if not verdict.passed] == [SURPLUS]
-        ]
-        if spare:
-            with self.bench.ledger.write("gate", "surplus", {"rows": len(spare)}) as writer:
-                for sample, verdicts in zip(spare, self._verdicts(spare), strict=True):
-                    writer.verdicts(sample.id, verdicts)
+        self.sieve.take_surplus({p.need.label for p in self.open_needs()})
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Judge all candidates anew, where that is due: what is known of a class grows with its candidates."""
+        before = sum(self.accepted.values())
+        if self.sieve.look(filled=not self.open_needs()):
+            after = sum(self.accepted.values())
+            self._report(f"looked at all candidates again: {after} accepted, {before} before")
+
+    def make(self) -> None:
+        """Make the rows that need no model; those needs are done with, whether they got their rows or not."""
+        made = handmade.make(self.bench, self.needs, lambda: self.sieve.judge)
+        if made.ended:
+            self.dropped.update(made.dropped)
+            self.sieve.count_again()
+            for p in self.progress:
+                p.ended = made.ended.get((p.need.label, p.need.strategy), p.ended)
 
     def prepare(self) -> None:
         """Make the gate before anything is bought: what comes back must be read at once, or too much is asked for."""
-        self._stack = self.stack
+        _ = self.sieve.stack
 
     async def run(self) -> None:
         """Buy until every need is filled or has ended."""
@@ -244,6 +241,7 @@ class _Loop:
             p.flying -= 1
             if reply is None:
                 self._unanswered(p, request)
+        self.look_again()
         self.pulse.beat()
 
     def failed(self, request: Request, error: WorkbenchError) -> None:
@@ -271,8 +269,8 @@ class _Loop:
         rejects: dict[str, list[Reject]] = {}
         for reply in replies:
             rows, rejects[reply.id] = _parse(reply, self.writer.roles)
-            drafts += [_sample(reply, draft.position, draft.turns) for draft in rows]
-        verdicts = self._verdicts(drafts)
+            drafts += [self.sieve.mended(_sample(reply, draft.position, draft.turns)) for draft in rows]
+        verdicts = self.sieve.verdicts(drafts)
         with self.bench.ledger.write("generate", "read", {"replies": len(replies)}) as writer:
             writer.samples(drafts)
             for sample, row in zip(drafts, verdicts, strict=True):
@@ -281,17 +279,8 @@ class _Loop:
                 own = sum(sample.origin is not None and sample.origin.reply == reply.id for sample in drafts)
                 writer.parsed(reply.id, own, len(rejects[reply.id]))
                 writer.rejects(rejects[reply.id])
+        self.writer.learn([s for s, row in zip(drafts, verdicts, strict=True) if all(v.passed for v in row)])
         self._count(replies, drafts, verdicts, rejects)
-
-    def _verdicts(self, samples: Sequence[Sample]) -> list[list[Verdict]]:
-        """Gate rows, then the quota: what a class does not need any more is surplus."""
-        found = self.stack.check(self.judge.rows(samples)) if samples else []
-        labels = {sample.label for sample in samples}
-        room = {label: self.target.get(label, 0) - self.accepted[label] for label in labels}
-        keep_quota(samples, found, room)
-        passed = zip(samples, found, strict=True)
-        self.accepted.update(sample.label for sample, row in passed if all(verdict.passed for verdict in row))
-        return found
 
     def _count(
         self,

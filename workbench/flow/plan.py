@@ -2,21 +2,26 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from workbench.bench import Bench
-from workbench.errors import DataError, UsageError
-from workbench.generate import Shown, build_request, class_needs, pair_needs, resolve_label, roles_of
+from workbench.errors import DataError, UsageError, one_of
+from workbench.flow.diagnose import Diagnosis, diagnose
+from workbench.flow.writer import Writer, class_settings, handmade, strategy_of
+from workbench.generate import ClassConfig, class_needs, pair_needs, resolve_label
+from workbench.generate.plan import PAIR_STRATEGY, STRATEGY
+from workbench.generate.plan import wanted as wanted_rows
 from workbench.llm import OpenAIEndpoint, Request
-from workbench.prompts import Prompt, load
-from workbench.records import Need, by_label
-from workbench.text import han_share, language
+from workbench.records import Need
+from workbench.text import han_share
+
+__all__ = ["Estimate", "Planned", "Writer", "accepted_counts", "confused", "estimate", "known_labels", "needs", "plan"]
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A need, what stands of it, and the first request that would be sent for it."""
+    """A need, what stands of it, and the first request that would be sent for it; none where no model is asked."""
 
     need: Need
     accepted: int
@@ -29,44 +34,109 @@ def accepted_counts(bench: Bench) -> Counter[str]:
 
 
 def needs(
-    bench: Bench, classes: Sequence[str], pairs: Sequence[str], *, minority: bool, accept: int = 0, more: int = 0
+    bench: Bench,
+    classes: Sequence[str],
+    pairs: Sequence[str | tuple[str, str]],
+    *,
+    minority: bool,
+    accept: int = 0,
+    more: int = 0,
+    strategy: str = "",
 ) -> list[Need]:
     """Needs from what the command line names; counts are totals of accepted synthetic rows in this bench.
 
     Args:
         bench: where the rows are.
         classes: names or numbers of classes.
-        pairs: as `A:B`, names or numbers.
+        pairs: as `A:B`, names or numbers, or as two names.
         minority: all classes that the diagnosis finds too small, each up to its target.
-        accept: the total for each class; 0 for the diagnosis' target, or the configured number.
+        accept: the total for each class; 0 for what the class's settings say, the diagnosis' target, or the configured number.
         more: rows on top of those accepted so far, instead of a total.
+        strategy: its name; where empty, that of the class's settings, or `minority`, and `pair` for pairs.
 
     Raises:
-        UsageError: nothing is named, a class is unknown, or a pair is malformed.
+        UsageError: nothing is named, a class or strategy is unknown, or a pair is malformed.
     """
     labels, ids = known_labels(bench)
+    if strategy:
+        _check_strategy(bench, strategy, pairs=bool(pairs))
     named = [resolve_label(name, labels, ids) for name in classes]
-    couples = [_pair(text, labels, ids) for text in pairs]
-    targets: Mapping[str, int] = {}
-    if minority:
-        from workbench.flow.diagnose import diagnose
-
-        targets = diagnose(bench).targets
+    couples = [_pair(pair, labels, ids) if isinstance(pair, str) else pair for pair in pairs]
+    targets: Mapping[str, int] = diagnose(bench).targets if minority else {}
     wanted = list(dict.fromkeys([*named, *targets]))
     if not wanted and not couples and not minority:
-        raise UsageError("Nothing is named to generate for.", "Give --class NAME, --pair A:B or --minority.")
-    have = accepted_counts(bench)
-
-    def count(label: str) -> int:
-        return have[label] + more if more else accept or targets.get(label, 0) or bench.config.generate.accept
-
-    counts = {label: count(label) for label in [*wanted, *(label for couple in couples for label in couple)]}
-    found = class_needs([label for label in wanted if label in named], counts, "named")
-    found += class_needs([label for label in wanted if label not in named], counts, "too few rows")
+        raise UsageError(
+            "Nothing is named to generate for.", "Give --class NAME, --pair A:B, --confusions N or --minority."
+        )
+    known = class_settings(bench)
+    count = _Counts(bench, known, targets, accept, more)
+    every = dict.fromkeys([*wanted, *(label for couple in couples for label in couple)])
+    counts = {label: count(label) for label in every}
+    by = {label: strategy or known.get(label, ClassConfig()).strategy or STRATEGY for label in wanted}
+    found = class_needs([label for label in wanted if label in named], counts, "named", by)
+    found += class_needs([label for label in wanted if label not in named], counts, "too few rows", by)
+    found = _with_partners(bench, found)
     for left, right in couples:
-        found += pair_needs(left, right, counts)
+        found += pair_needs(left, right, counts, strategy or PAIR_STRATEGY)
     # A pair that is named from both sides is one pair.
     return list({(need.strategy, need.label, need.against): need for need in found}.values())
+
+
+class _Counts:
+    """Accepted rows wanted for a class: command line, then the class's settings, then the diagnosis, then what holds for all."""
+
+    def __init__(
+        self, bench: Bench, known: Mapping[str, ClassConfig], targets: Mapping[str, int], accept: int, more: int
+    ) -> None:
+        self.default, self.known, self.targets = bench.config.generate.accept, known, targets
+        self.accept, self.more = accept, more
+        self.have = accepted_counts(bench)
+        self.rows = Counter(sample.label for sample in bench.ledger.samples(split="train"))
+
+    def __call__(self, label: str) -> int:
+        if self.more:
+            return self.have[label] + self.more
+        known = self.known.get(label, ClassConfig())
+        return self.accept or wanted_rows(known, self.rows[label], self.targets.get(label, 0), self.default)
+
+
+def _check_strategy(bench: Bench, name: str, *, pairs: bool) -> None:
+    known = bench.config.generate.strategies
+    if name not in known:
+        raise UsageError(f"There is no strategy {name!r}.", one_of(name, known))
+    if pairs and not getattr(known[name], "paired", False):
+        fit = [other for other, strategy in known.items() if getattr(strategy, "paired", False)]
+        raise UsageError(f"The strategy {name!r} does not write for pairs.", f"These do: {', '.join(fit)}")
+
+
+def _with_partners(bench: Bench, needs: Sequence[Need]) -> list[Need]:
+    """Give a class whose strategy writes at a boundary the partner with which it is confused most."""
+    if not any(getattr(strategy_of(bench, need), "paired", False) for need in needs):
+        return list(needs)
+    matrix = diagnose(bench).matrix
+    assert matrix is not None  # only a diagnosis of counts has none
+    mass = matrix.mass + matrix.mass.T
+    found = []
+    for need in needs:
+        if getattr(strategy_of(bench, need), "paired", False):
+            if need.label not in matrix.labels or len(matrix.labels) < 2:
+                raise UsageError(f"{need.label!r} has no rows to be confused.", "Name the pair: --pair A:B")
+            partner = matrix.labels[int(mass[matrix.labels.index(need.label)].argmax())]
+            why = f"{need.why}; confused most with {partner}"
+            need = replace(need, against=partner, why=why)
+        found.append(need)
+    return found
+
+
+def confused(diagnosis: Diagnosis, most: int) -> list[tuple[str, str]]:
+    """The pairs of classes that are confused most, at most so many; each pair once, whichever way it is confused."""
+    found: dict[frozenset[str], tuple[str, str]] = {}
+    matrix = diagnosis.matrix
+    for pair in matrix.top(matrix.mass.size) if matrix is not None and most else ():
+        found.setdefault(frozenset((pair.source, pair.target)), (pair.source, pair.target))
+        if len(found) == most:
+            break
+    return list(found.values())
 
 
 def _pair(text: str, labels: Sequence[str], ids: Mapping[str, str]) -> tuple[str, str]:
@@ -90,7 +160,11 @@ def plan(bench: Bench, needs: Sequence[Need]) -> list[Planned]:
     writer = Writer(bench, needs)
     have = accepted_counts(bench)
     return [
-        Planned(need, have[need.label], writer.request(need, 0) if have[need.label] < need.count else None)
+        Planned(
+            need,
+            have[need.label],
+            writer.request(need, 0) if have[need.label] < need.count and not handmade(bench, need) else None,
+        )
         for need in needs
     ]
 
@@ -112,15 +186,15 @@ def estimate(bench: Bench, planned: Sequence[Planned]) -> Estimate:
     share = sum(c.accepted for c in candidates) / len(candidates) if candidates else 0.6
     rows = bench.ledger.samples(split="train")
     row = sum(tokens(sample.text) for sample in rows) / max(1, len(rows))
-    requests = tokens_in = 0
-    batch = bench.config.generate.batch_size
+    requests = tokens_in = written = 0
     for one in planned:
         if one.first is None:
             continue
-        calls = -(-(one.need.count - one.accepted) // max(1, int(batch * max(share, 0.1))))
+        calls = -(-(one.need.count - one.accepted) // max(1, int(one.first.rows * max(share, 0.1))))
         requests += calls
+        written += calls * one.first.rows
         tokens_in += calls * sum(tokens(message["content"]) for message in one.first.messages)
-    tokens_out = int(requests * batch * (row + 4))
+    tokens_out = int(written * (row + 4))
     endpoint = next((e for e in bench.config.llm.endpoints if isinstance(e, OpenAIEndpoint)), None)
     if endpoint is None or endpoint.price_in is None or endpoint.price_out is None:
         return Estimate(requests, tokens_in, tokens_out, None, "")
@@ -131,35 +205,6 @@ def estimate(bench: Bench, planned: Sequence[Planned]) -> Estimate:
 def tokens(text: str) -> int:
     """A guess at the tokens of a text: 0.7 a Chinese character, 0.25 any other (current multilingual tokenizers)."""
     return int(len(text) * (0.25 + 0.45 * han_share(text))) + 1
-
-
-class Writer:
-    """Makes requests: prompt files, real rows and definitions of the bench."""
-
-    def __init__(self, bench: Bench, needs: Sequence[Need]) -> None:
-        self._bench = bench
-        rows = bench.ledger.samples(split="train")
-        self.rows = by_label(rows)
-        config = bench.config.generate
-        tongue = config.language if config.language != "auto" else language(sample.text for sample in rows)
-        names = {need.strategy: f"{need.strategy}.{tongue}.j2" for need in needs}
-        self.prompts: dict[str, Prompt] = {key: load(name, [bench.root]) for key, name in names.items()}
-        self._about = {label: known.about for label, known in bench.config.labels.items()}
-        self.roles = roles_of(rows)
-
-    def request(self, need: Need, draw: int) -> Request:
-        """Request number `draw` for a need."""
-        shown = Shown(self.rows.get(need.label, ()), self.rows.get(need.against, ()), self._about)
-        config = self._bench.config
-        return build_request(
-            need,
-            shown,
-            self.prompts[need.strategy],
-            rows=config.generate.batch_size,
-            examples=config.generate.examples,
-            draw=draw,
-            seed=config.seed,
-        )
 
 
 def known_labels(bench: Bench) -> tuple[list[str], dict[str, str]]:

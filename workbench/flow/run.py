@@ -62,7 +62,7 @@ def _path(bench: Bench, name: str) -> Path:
 
 def _needs(bench: Bench, diagnosis: diagnose.Diagnosis) -> list[Need]:
     config = bench.config.run
-    pairs = [f"{pair.source}:{pair.target}" for pair in diagnosis.confusions[: config.pairs]]
+    pairs = plan.confused(diagnosis, config.pairs)
     if not (config.minority or config.classes or pairs):
         return []
     return plan.needs(bench, config.classes, pairs, minority=config.minority, accept=config.accept)

@@ -106,6 +106,8 @@ class Score(Rule):
     the rows of dev and test (which a rule may look at only to remove candidates)."""
     floor: ClassVar[float] = -np.inf
     """Calibration never goes below this: what scores less is plainly fine, however rare it is among real rows."""
+    uses_classifier: ClassVar[bool] = False
+    """Whether the score comes from `Rows.probabilities`, which get better the more candidates are known."""
 
     threshold: float | None = None
     """Rows with a score above it are dropped; calibrated on the real rows where not given."""

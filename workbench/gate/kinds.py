@@ -1,16 +1,12 @@
 """Which rules there are: every module in `gate/rules`, the entry-point group `workbench.rules`, and loaded plugins."""
 
-import inspect
-from collections.abc import Iterator, Mapping
-from functools import cache
-from importlib import import_module
-from importlib.metadata import entry_points
-from pkgutil import iter_modules
+from collections.abc import Mapping
 from typing import Any
 
 from workbench.errors import one_of
 from workbench.gate import rules
-from workbench.gate.base import Check, Rule, Score
+from workbench.gate.base import Rule, Score
+from workbench.kinds import kinds as known_kinds
 
 DEFAULTS: Mapping[str, Any] = {
     "format": {},
@@ -35,8 +31,7 @@ switched on by naming them."""
 
 def kinds() -> dict[str, type[Rule]]:
     """Every known rule by its kind."""
-    _load()
-    return {str(rule.model_fields["kind"].default): rule for rule in _concrete(Rule)}
+    return known_kinds(Rule, rules, "workbench.rules")
 
 
 def read_rules(values: Mapping[str, Any]) -> dict[str, Rule]:
@@ -63,18 +58,3 @@ def read_rules(values: Mapping[str, Any]) -> dict[str, Rule]:
         found[name] = known[kind].read({"kind": kind, **settings}, where=f"gate.rules.{name}")
     # Siblings are compared with what was accepted, so those rules must come last.
     return dict(sorted(found.items(), key=lambda item: isinstance(item[1], Score) and item[1].against == "siblings"))
-
-
-@cache
-def _load() -> None:
-    for module in iter_modules(rules.__path__):
-        import_module(f"{rules.__name__}.{module.name}")
-    for point in entry_points(group="workbench.rules"):
-        point.load()
-
-
-def _concrete(base: type[Rule]) -> Iterator[type[Rule]]:
-    for rule in base.__subclasses__():
-        yield from _concrete(rule)
-        if rule not in (Check, Score) and not inspect.isabstract(rule):
-            yield rule

@@ -264,9 +264,15 @@ def _schema_version(engine: Engine) -> int:
 
 
 def _create(engine: Engine) -> int:
-    """Make the tables that are not there: all of a new file, those that came later of an older one."""
+    """Make what is not there: all of a new file, tables and columns that came later of an older one."""
     with engine.execution_options(immediate=True).begin() as connection:
         t.metadata.create_all(connection)
+        for table in t.metadata.sorted_tables:
+            there = {row.name for row in connection.execute(text(f"PRAGMA table_info({table.name})"))}
+            for column in table.columns:
+                if column.name not in there:
+                    kind = column.type.compile(engine.dialect)
+                    connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
         connection.execute(text(f"PRAGMA user_version = {t.SCHEMA_VERSION}"))
     return t.SCHEMA_VERSION
 

@@ -1,7 +1,7 @@
 """Rows that a classifier takes for another class."""
 
 from collections import Counter
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -18,6 +18,7 @@ class LabelAgreement(Score):
     """
 
     kind: Literal["label_agreement"] = "label_agreement"
+    uses_classifier: ClassVar[bool] = True
     weight: float = Field(default=4.0, gt=0)
 
     def score(self, rows: Rows, others: Rows) -> Floats:

@@ -1,6 +1,6 @@
 """Rows on the wrong side of the boundary with the class that theirs is most often taken for."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -12,6 +12,7 @@ class PairMargin(Score):
     """Log-odds of the partner class against the asked one; the partner is the class that real rows are most taken for."""
 
     kind: Literal["pair_margin"] = "pair_margin"
+    uses_classifier: ClassVar[bool] = True
     known_rows: int = Field(default=5, ge=1)
     """Real rows that a class needs before its partner is known."""
 

@@ -1,7 +1,7 @@
 """Rows that tell little about their label: pointwise V-information."""
 
 from collections import Counter
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -17,6 +17,7 @@ class Pvi(Score):
     """
 
     kind: Literal["pvi"] = "pvi"
+    uses_classifier: ClassVar[bool] = True
     class_rows: int = 20
     known_rows: int = Field(default=20, ge=1)
     """Real rows that a class needs; fewer do not say what is usual in it."""

@@ -1,0 +1,1 @@
+"""One small file per strategy; a new file here is a new kind."""
