@@ -143,7 +143,8 @@ def _alone(one: Known) -> Iterator[None]:
         home().mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise WorkbenchError(
-            f"The models folder {home()} cannot be made: {exc.strerror}.", "Set WB_MODELS to a folder that you may write."
+            f"The models folder {home()} cannot be made: {exc.strerror}.",
+            "Set WB_MODELS to a folder that you may write.",
         ) from exc
     with FileLock(home() / f".{one.name}.lock"):
         yield

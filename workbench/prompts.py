@@ -1,8 +1,10 @@
 """Prompt files: find, render (an undefined variable is an error), fingerprint.
 
-A prompt file is a Jinja template with two blocks, `system` and `user`; each becomes a chat message.
+A prompt file is a Jinja template with two blocks, `system` and `user`; each becomes a chat message. A third one,
+`assistant`, may begin the answer: models in this process and vLLM continue it, other servers may answer it anew.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +28,7 @@ class Prompt:
         return f"{self.name}@{digest(self.text)}"
 
     def messages(self, values: Mapping[str, Any]) -> list[dict[str, str]]:
-        """Render the blocks `system` and `user` as chat messages.
+        """Render the blocks `system`, `user` and, where there is one, `assistant` as chat messages.
 
         Raises:
             ConfigError: a variable of the template has no value, or a block is missing.
@@ -38,7 +40,7 @@ class Prompt:
             template = environment.from_string(self.text)
             rendered = {
                 name: "".join(template.blocks[name](template.new_context(dict(values)))).strip()
-                for name in ("system", "user")
+                for name in ("system", "user", *(["assistant"] if "assistant" in template.blocks else []))
             }
         except KeyError as exc:
             raise ConfigError(
@@ -51,6 +53,22 @@ class Prompt:
         # Lone surrogates in real rows could not be sent.
         sent = {role: content.encode("utf-8", "replace").decode() for role, content in rendered.items()}
         return [{"role": role, "content": content} for role, content in sent.items() if content]
+
+
+_NUMBER = re.compile(r"(?:\d{1,3}[.、)）:：]|-)$")
+_ANEW = re.compile(r"\s*(?:[\[{`]|\d{1,3}[.、)）:：])")
+
+
+def numbered(messages: Sequence[Mapping[str, str]]) -> str:
+    """The mark of the list item that the prompt began for the model, as `7.`; empty where it began none."""
+    begun = messages[-1]["content"].rpartition("\n")[2] if messages and messages[-1]["role"] == "assistant" else ""
+    return begun if _NUMBER.match(begun) else ""
+
+
+def continued(messages: Sequence[Mapping[str, str]], text: str) -> str:
+    """A reply as it is to be read: behind the mark that the prompt began for it, unless the model began a list anew."""
+    mark = numbered(messages)
+    return f"{mark} {text.lstrip()}" if mark and text.strip() and not _ANEW.match(text) else text
 
 
 def load(name: str, roots: Sequence[Path] = ()) -> Prompt:

