@@ -83,7 +83,11 @@ def report(bench: Bench, wanted: dict[str, int], seconds: float) -> None:
     written = Counter(candidate.sample.label for candidate in found)
     distinct = Counter(label for label, _ in {(c.sample.label, c.sample.text.casefold()) for c in found})
     passed = Counter(candidate.sample.label for candidate in found if candidate.accepted)
-    lines = [(label, n, replies[label], written[label], distinct[label], passed[label]) for label, n in wanted.items() if n > 0]
+    lines = [
+        (label, n, replies[label], written[label], distinct[label], passed[label])
+        for label, n in wanted.items()
+        if n > 0
+    ]
     table(["class", "wanted", "requests", "rows", "distinct", "accepted"], lines)
     tokens = sum(reply.tokens_out for reply in bench.ledger.replies())
     dump(

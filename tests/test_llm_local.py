@@ -225,7 +225,9 @@ def test_only_a_list_that_was_begun_ends_after_as_many_lines_as_rows_are_asked_f
 
 # --- an answer that the prompt begins
 
-PREFILLED = "{% block system %}s{% endblock %}{% block user %}u{% endblock %}{% block assistant %}1. a\n2.{% endblock %}"
+PREFILLED = (
+    "{% block system %}s{% endblock %}{% block user %}u{% endblock %}{% block assistant %}1. a\n2.{% endblock %}"
+)
 
 
 def test_a_third_block_begins_the_answer():
@@ -347,10 +349,10 @@ def test_a_cut_answer_and_a_full_list_say_so(folder):
     (cut,) = run(folder, [job(most := 7)], most=most)
     assert (cut.finish, cut.tokens_out, len(cut.text)) == ("length", 7, 7)
     rows = run(folder, [job(seed, "x", "1.", lines=2) for seed in range(8)], most=10_000)
-    for row in rows:
-        assert row.text.count("\n") <= 2
-        assert row.finish == ("stop" if row.text.count("\n") == 2 or row.tokens_out < 100 else "length")
-    assert any(row.text.endswith("\n") and row.text.count("\n") == 2 for row in rows)
+    full = [row for row in rows if row.text.count("\n") == 2]
+    assert full
+    assert all(row.text.endswith("\n") and row.finish == "stop" for row in full)
+    assert all(row.text.count("\n") <= 2 for row in rows)
 
 
 @real
@@ -406,7 +408,9 @@ def smollm2(monkeypatch):
 @real
 @pytest.mark.model
 def test_smollm2_continues_a_list_and_is_converted_once(smollm2, tmp_path):
-    opened = open_client(LlmConfig(max_tokens=60, temperature=0.7, endpoints=(LocalEndpoint(path="smollm2"),)), tmp_path)
+    opened = open_client(
+        LlmConfig(max_tokens=60, temperature=0.7, endpoints=(LocalEndpoint(path="smollm2"),)), tmp_path
+    )
     begun = "1. Where is my card?\n2. My card has not arrived yet.\n3."
 
     async def write():

@@ -191,7 +191,9 @@ print(new)
 
 
 def start(digest):
-    return subprocess.Popen([sys.executable, "-c", FETCH, digest], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", FETCH, digest], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def test_two_processes_at_once_fetch_it_once(index, tiny):

@@ -51,8 +51,14 @@ def message(name, label=None, about="", count=7, examples=True):
     )
     need = Need(own, 20, strategy, against=against)
     made = build_request(need, shown, load(name), rows=count, examples=6, draw=0, seed=0)
-    assert [part["role"] for part in made.messages] == ["system", "user"]
-    return made.messages[-1]["content"]
+    roles = ["system", "user", *(["assistant"] if "{% block assistant %}" in load(name).text else [])]
+    assert [part["role"] for part in made.messages] == roles
+    return said(made)
+
+
+def said(made):
+    """What follows the system's message: the user's, and the beginning of the answer where the prompt gives one."""
+    return "\n".join(part["content"] for part in made.messages[1:])
 
 
 def test_every_strategy_speaks_chinese_and_english():
@@ -100,7 +106,7 @@ def test_dialogues_are_asked_for_where_the_rows_are_dialogues(name):
     own, other = LABELS[language]
     shown = Shown(rows(own, "您好[SEP]我要退订"), rows(other, "x"), {})
     need = Need(own, 20, strategy, against=other if strategy == "pair" else "")
-    text = build_request(need, shown, load(name), rows=5, examples=6, draw=0, seed=0).messages[-1]["content"]
+    text = said(build_request(need, shown, load(name), rows=5, examples=6, draw=0, seed=0))
     assert {"zh": "5 条对话", "en": "5 samples (dialogues)"}[language] in text
     assert "[SEP]" in text
 

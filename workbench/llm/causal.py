@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from workbench.errors import ConfigError, need
+from workbench.errors import ConfigError, WorkbenchError, need
 from workbench.records import digest
 
 _CANDIDATES = 1024
@@ -182,7 +182,9 @@ def load(source: str, dtype: str = "auto", threads: int = 0) -> Causal:
             folder = _converted(path)
             return _open(folder, dtype) if folder else Causal(*_dequantised(path, _dtype(dtype)))
         return _open(path if path.is_dir() else source, dtype)
-    except (OSError, ValueError, KeyError, RuntimeError, NotImplementedError) as exc:
+    except WorkbenchError:
+        raise
+    except Exception as exc:  # a broken file can end in any error of five libraries
         raise ConfigError(
             f"The model {source} cannot be loaded: {' '.join(str(exc).split())[:300]}",
             "Name a GGUF file, a folder in Hugging Face form with safetensors, or a model on the hub that can be reached.",
