@@ -427,3 +427,49 @@ def test_smollm2_continues_a_list_and_is_converted_once(smollm2, tmp_path):
         assert answer.text.isascii() or answer.text
     assert list(smollm2.parent.glob("*.hf/model.safetensors"))
     assert opened.model == "SmolLM2-135M-Instruct.Q4_1"
+
+
+@real
+@pytest.mark.model
+def test_smollm2_writes_through_wb_generate_and_no_draw_is_written_twice(smollm2, tmp_path, wb):
+    rows = {
+        "card_arrival": [
+            "Where is my card?",
+            "My card has not come yet.",
+            "When will the card arrive?",
+            "Track my card",
+        ],
+        "exchange_rate": [
+            "What is the rate today?",
+            "Is the rate good?",
+            "Which rate do you use?",
+            "Show me the rates",
+        ],
+    }
+    lines = [f"{text},{label}" for label, texts in rows.items() for text in texts]
+    (tmp_path / "rows.csv").write_text("\n".join(["text,label", *lines]), encoding="utf-8")
+    (tmp_path / "prompts").mkdir()
+    prompt = load("fewshot.en.j2").text
+    (tmp_path / "prompts" / "minority.en.j2").write_text(prompt, encoding="utf-8")
+    (tmp_path / "wb.yaml").write_text(
+        "encoder: {name: hashed}\nllm: {endpoints: [{kind: local, path: smollm2}], max_tokens: 100, concurrency: 2}\n"
+        "generate: {batch_size: 5, language: en}\n"
+    )
+    assert wb("data", "add", "rows.csv", "--split", "train").code == 0
+    command = ("generate", "--class", "card_arrival", "--accept", 500, "--max-requests", 2, "--json")
+    first, second = wb(*command).json, wb(*command).json
+    assert (first["new_replies"], second["new_replies"]) == (2, 2)
+    assert second["replies"] == 4
+    assert first["price_known"]
+    assert first["cost"] == 0
+    assert first["tokens_in"] > 0
+    from workbench.ledger import Ledger
+
+    ledger = Ledger.open(tmp_path / "wb.db")
+    replies = ledger.replies()
+    read = [candidate.sample.text for candidate in ledger.candidates()]
+    ledger.close()
+    assert {reply.model for reply in replies} == {"SmolLM2-135M-Instruct.Q4_1"}
+    assert sorted(reply.draw for reply in replies) == [0, 1, 2, 3]
+    assert read
+    assert not set(read) & {f"{i}. {text}" for i, text in enumerate(rows["card_arrival"], 1)}

@@ -1,7 +1,7 @@
 """Prompt files: find, render (an undefined variable is an error), fingerprint.
 
 A prompt file is a Jinja template with two blocks, `system` and `user`; each becomes a chat message. A third one,
-`assistant`, may begin the answer: models in this process and vLLM continue it, other servers may answer it anew.
+`assistant`, may begin the answer: a model in this process continues it; a server may continue it or answer anew.
 """
 
 import re
