@@ -27,8 +27,11 @@ COUNT = re.compile(
 )
 ASKING = {kind: strategy() for kind, strategy in kinds().items() if issubclass(strategy, Prompted)}
 ASKING["paraphrase"] = kinds()["paraphrase"](versions=100)  # as many rows as are asked for
+# A prompt file of its own for small local models, used with the strategy `minority`.
+ASKING["fewshot"] = ASKING["minority"]
 FILES = sorted(path.name for path in search_path("prompts")[0].iterdir())
 PROMPTS = [name for name in FILES if name.split(".")[0] in ASKING]
+FULL = [name for name in PROMPTS if "{% block assistant %}" not in load(name).text]
 PIPELINES = sorted(search_path("pipelines")[0].glob("*.yaml"))
 LABEL_CONFIGS = sorted(search_path("label_configs")[0].glob("*.xml"))
 LABELS = {"zh": ("办理取消", "咨询（含查询）业务资费"), "en": ("cancel_card", "card_fee")}
@@ -60,8 +63,14 @@ def message(name, label=None, about="", count=7, examples=True):
     )
     need = Need(own, 20, strategy, against=against)
     made = build_request(need, shown, load(name), rows=count, examples=6, draw=0, seed=0)
-    assert [part["role"] for part in made.messages] == ["system", "user"]
-    return made.messages[-1]["content"]
+    roles = ["system", "user", *(["assistant"] if "{% block assistant %}" in load(name).text else [])]
+    assert [part["role"] for part in made.messages] == roles
+    return said(made)
+
+
+def said(made):
+    """What follows the system's message: the user's, and the beginning of the answer where the prompt gives one."""
+    return "\n".join(part["content"] for part in made.messages[1:])
 
 
 def test_every_strategy_speaks_chinese_and_english():
@@ -114,7 +123,7 @@ def test_dialogues_are_asked_for_where_the_rows_are_dialogues(name):
     own, other = LABELS[language]
     shown = Shown(rows(own, "您好[SEP]我要退订"), rows(other, "x"), {})
     need = Need(own, 20, strategy, against=other if ASKING[strategy].paired else "")
-    text = build_request(need, shown, load(name), rows=5, examples=6, draw=0, seed=0).messages[-1]["content"]
+    text = said(build_request(need, shown, load(name), rows=5, examples=6, draw=0, seed=0))
     assert {"zh": "5 条对话", "en": "5 samples (dialogues)"}[language] in text
     assert "[SEP]" in text
 
@@ -135,7 +144,7 @@ def full(name, strategy=None, count=7):
     return (strategy or ASKING[kind]).request(need, shown, load(name), Draw(0, 0, count, 3))
 
 
-@pytest.mark.parametrize("name", PROMPTS)
+@pytest.mark.parametrize("name", FULL)
 def test_everything_that_is_known_stands_in_the_prompt_behind_class_and_count(name):
     kind, language, _ = name.split(".")
     strategy = ASKING[kind].model_copy(update={"attributes": True})
@@ -155,7 +164,11 @@ def test_without_anything_known_nothing_is_said_of_it(name):
         assert words not in text
 
 
-@pytest.mark.parametrize("name", PROMPTS)
+def test_a_prompt_that_begins_a_list_asks_for_no_schema():
+    assert full("fewshot.zh.j2").schema is None
+
+
+@pytest.mark.parametrize("name", FULL)
 def test_the_prompt_asks_for_what_the_schema_says(name):
     made = full(name)
     assert '{"samples": ["…", "…"]}' in made.messages[-1]["content"]

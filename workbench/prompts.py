@@ -1,8 +1,10 @@
 """Prompt files: find, render (an undefined variable is an error), fingerprint.
 
-A prompt file is a Jinja template with two blocks, `system` and `user`; each becomes a chat message.
+A prompt file is a Jinja template with two blocks, `system` and `user`; each becomes a chat message. A third one,
+`assistant`, may begin the answer: a model in this process continues it; a server may continue it or answer anew.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,7 +32,7 @@ class Prompt:
         return f"{self.name}@{digest(self.text)}"
 
     def messages(self, values: Mapping[str, Any]) -> list[dict[str, str]]:
-        """Render the blocks `system` and `user` as chat messages.
+        """Render the blocks `system`, `user` and, where there is one, `assistant` as chat messages.
 
         Raises:
             ConfigError: a variable of the template has no value, or a block is missing.
@@ -41,7 +43,7 @@ class Prompt:
             template = _compiled(self.text)
             rendered = {
                 name: "".join(template.blocks[name](template.new_context(dict(values)))).strip()
-                for name in ("system", "user")
+                for name in ("system", "user", *(["assistant"] if "assistant" in template.blocks else []))
             }
         except KeyError as exc:
             raise ConfigError(
@@ -63,6 +65,22 @@ def _compiled(text: str) -> "Template":
 
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
     return environment.from_string(text)
+
+
+_NUMBER = re.compile(r"(?:\d{1,3}[.、)）:：]|-)$")
+_ANEW = re.compile(r"\s*(?:[\[{`]|\d{1,3}[.、)）:：])")
+
+
+def numbered(messages: Sequence[Mapping[str, str]]) -> str:
+    """The mark of the list item that the prompt began for the model, as `7.`; empty where it began none."""
+    begun = messages[-1]["content"].rpartition("\n")[2] if messages and messages[-1]["role"] == "assistant" else ""
+    return begun if _NUMBER.match(begun) else ""
+
+
+def continued(messages: Sequence[Mapping[str, str]], text: str) -> str:
+    """A reply as it is to be read: behind the mark that the prompt began for it, unless the model began a list anew."""
+    mark = numbered(messages)
+    return f"{mark} {text.lstrip()}" if mark and text.strip() and not _ANEW.match(text) else text
 
 
 def load(name: str, roots: Sequence[Path] = ()) -> Prompt:

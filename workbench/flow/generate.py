@@ -18,6 +18,7 @@ from workbench.flow.standing import Standing
 from workbench.generate import Draft, parse_reply
 from workbench.ledger import Reply
 from workbench.llm import Exhausted, OverCap, Purse, Refused, Request, complete, open_client
+from workbench.prompts import continued
 from workbench.records import Need, Origin, Reject, Sample, Turn, Verdict, digest
 
 
@@ -367,7 +368,7 @@ def _for(need: Need, one: Request | Reply) -> bool:
 
 def _parse(reply: Reply, roles: Sequence[str]) -> tuple[list[Draft], list[Reject]]:
     try:
-        return parse_reply(reply.id, reply.text, reply.finish, roles)
+        return parse_reply(reply.id, continued(reply.messages, reply.text), reply.finish, roles)
     except Exception as exc:  # noqa: BLE001  a fault of the parser must not block every reply that was paid for after it
         say = f"The parser failed: {type(exc).__name__}."
         return [], [Reject(reply.id, 0, "unreadable", say, reply.text)]

@@ -115,6 +115,7 @@ class Prompted(Strategy):
             "outliers": list(shown.outliers),
             "alpha": 100,
         }
+        messages = tuple(prompt.messages(values | dict(choice.values)))
         return Request(
             label=need.label,
             against=need.against,
@@ -124,8 +125,9 @@ class Prompted(Strategy):
             seed=draw.seed,
             prompt=prompt.fingerprint,
             parents=tuple(sample.id for sample in (*choice.own, *choice.other)),
-            messages=tuple(prompt.messages(values | dict(choice.values))),
-            schema=SCHEMA,
+            messages=messages,
+            # An answer that the prompt began is a list in plain text.
+            schema=None if messages[-1]["role"] == "assistant" else SCHEMA,
         )
 
 

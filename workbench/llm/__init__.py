@@ -17,6 +17,7 @@ from workbench.llm.contract import (
     Endpoint,
     Exhausted,
     LlmConfig,
+    LocalEndpoint,
     OpenAIEndpoint,
     OverCap,
     RecordedEndpoint,
@@ -25,6 +26,7 @@ from workbench.llm.contract import (
     Unusable,
     identity,
 )
+from workbench.llm.local import Local
 from workbench.llm.money import Purse
 from workbench.llm.openai import OpenAI
 from workbench.llm.pool import Pool
@@ -36,6 +38,7 @@ __all__ = [
     "Client",
     "Exhausted",
     "LlmConfig",
+    "LocalEndpoint",
     "OpenAI",
     "OpenAIEndpoint",
     "OverCap",
@@ -57,6 +60,7 @@ __all__ = [
 _OPENERS: Mapping[str, Callable[[Any, LlmConfig, Path], Client]] = {
     "openai": lambda endpoint, config, root: OpenAI(endpoint, config),
     "recorded": lambda endpoint, config, root: Recorded(endpoint, root),
+    "local": lambda endpoint, config, root: Local(endpoint, config, root),
 }
 """Kind of an endpoint -> how it is opened."""
 

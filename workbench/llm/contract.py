@@ -65,6 +65,23 @@ class RecordedEndpoint(Strict):
     """Shuffle the classes among the recorded rows (seeded): a test that the verdict is honest."""
 
 
+class LocalEndpoint(Strict):
+    """A language model that runs in this process: needs the extra `local`. Small ones are weak writers."""
+
+    kind: Literal["local"] = "local"
+    path: str
+    """`smollm2` (fetch it with `wb models get smollm2`), a GGUF file, a folder in Hugging Face form, or a name on the hub.
+    Files and folders are relative to the bench and need no network."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Number format of the weights; `auto` is bfloat16 where the hardware computes in it, else float32."""
+    threads: int = Field(default=0, ge=0)
+    """Processor threads; 0 leaves the choice to torch."""
+    batch: int = Field(default=8, ge=1)
+    """Requests that are written at once."""
+    top_p: float = Field(default=0.9, gt=0, le=1)
+    """Words are drawn from the likeliest ones that make up this share; a small model rambles with the rest."""
+
+
 def _kind(value: Any) -> str:
     """An endpoint without `kind` is an OpenAI-compatible server."""
     return str(value.get("kind", "openai") if isinstance(value, Mapping) else getattr(value, "kind", ""))
@@ -72,7 +89,10 @@ def _kind(value: Any) -> str:
 
 # A further kind is a settings class with a `kind`, a line here, and a line in `_OPENERS` of the package.
 Endpoint = Annotated[
-    Annotated[OpenAIEndpoint, Tag("openai")] | Annotated[RecordedEndpoint, Tag("recorded")], Discriminator(_kind)
+    Annotated[OpenAIEndpoint, Tag("openai")]
+    | Annotated[RecordedEndpoint, Tag("recorded")]
+    | Annotated[LocalEndpoint, Tag("local")],
+    Discriminator(_kind),
 ]
 
 
