@@ -375,14 +375,13 @@ def test_one_who_gives_up_waiting_takes_no_slot():
     assert asyncio.run(go()) == 1
 
 
-def test_the_server_is_not_asked_by_more_at_once_after_429s(server):
-    """A server that bears three calls at once: all are answered, and fewer fly at the end."""
+def test_a_server_that_bears_three_calls_at_once_answers_all_of_eight_at_once(server):
 
     def bearing(body):
         return rate_limited(0.05) if server.flying >= 3 else Step()
 
     server.default = bearing
-    answers = ask(config([server], {"retries": 30}, concurrency=8), [request(i) for i in range(40)], at_once=8)
+    answers = ask(config([server], {"retries": 3}, concurrency=8), [request(i) for i in range(40)], at_once=8)
     assert all(getattr(answer, "text", "") for answer in answers)
 
 
@@ -422,6 +421,13 @@ def test_retry_after_is_read_in_every_form(headers, seconds):
 def test_any_retry_after_header_is_a_pause_or_nothing(seconds, milliseconds):
     found = retry_after({"retry-after": seconds, "retry-after-ms": milliseconds}, 0.0)
     assert found is None or 0 <= found < float("inf")
+
+
+@pytest.mark.parametrize("wait", [None, 0.0])
+def test_without_a_pause_from_the_server_pauses_grow(wait):
+    pauses = [Fault("limited", ServiceError("x"), wait=wait).pause(tries) for tries in (0, 3, 6)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] > 0
 
 
 @given(st.integers(0, 5000))

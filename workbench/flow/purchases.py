@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from uuid import uuid4
 
@@ -84,6 +84,9 @@ class Purchases:
         """Settle an answer and hand it to the ledger; to be awaited until it is stored."""
         account = self._accounts.pop(key_of(request))
         account.answered(answer.cost)
+        if not answer.settings:  # a client that stands alone need not say that it was the one
+            one = self.client
+            answer = replace(answer, model=one.model, endpoint=one.name, settings=one.settings, currency=one.currency)
         self.bought.append(answer)
         reply = _reply(request, answer)
         self.ids[key_of(request)] = reply.id

@@ -36,8 +36,9 @@ class Fault(Exception):
 
     def pause(self, tries: int) -> float:
         """Seconds until the next try: what the server says, else doubled each time; jittered, so that not all come at once."""
-        pause = min(FIRST_PAUSE * 2 ** min(tries, 10), LONGEST_PAUSE) if self.wait is None else self.wait
-        return pause * (random.uniform(0.75, 1.25) if self.wait is None else random.uniform(1.0, 1.1))
+        if self.wait:
+            return self.wait * random.uniform(1.0, 1.1)
+        return min(FIRST_PAUSE * 2.0 ** min(tries, 10), LONGEST_PAUSE) * random.uniform(0.75, 1.25)
 
 
 def no_completion(where: str) -> Fault:

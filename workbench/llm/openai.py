@@ -51,6 +51,7 @@ class OpenAI:
     async def answer(self, request: Request, account: Account | None = None) -> Answer:
         """Send one chat completion, again and again where that may help."""
         rung, tries, before = self._ladder.start(request), 0, self._answered
+        seen = before
         while True:
             try:
                 answer = await self._call(request, rung, account)
@@ -66,7 +67,9 @@ class OpenAI:
                 await asyncio.sleep(fault.pause(tries))
                 if self.benched:
                     raise fault.error from fault
-                tries += 1
+                # A 429 while others are answered is no failure but a queue.
+                tries += not (fault.kind == "limited" and self._answered > seen)
+                seen = self._answered
                 rung = max(rung, self._ladder.start(request))
                 continue
             self._ladder.works(rung, request)
