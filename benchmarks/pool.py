@@ -39,15 +39,20 @@ def available() -> None:
 
 
 @contextmanager
-def served(*options: str, log: Path | None = None) -> Iterator[Served]:
-    """The server with these options, on a port of its own."""
+def served(
+    *options: str,
+    log: Path | None = None,
+    pool: Path = DATA / "pool.csv",
+    train: Path = DATA / "train_imbalanced.csv",
+) -> Iterator[Served]:
+    """The server with these options and rows (CSV with text and label), on a port of its own."""
     command = [
         sys.executable,
         str(TOOL),
         "--pool",
-        str(DATA / "pool.csv"),
+        str(pool),
         "--train",
-        str(DATA / "train_imbalanced.csv"),
+        str(train),
     ]
     command += ["--port", "0", *options, *(["--log", str(log)] if log else [])]
     # A client that is killed is news to this server, in ten lines each.

@@ -15,7 +15,7 @@ from workbench.gate.rules.label_agreement import LabelAgreement
 from workbench.gate.rules.length import Length
 from workbench.gate.rules.near_copy import NearCopy
 from workbench.gate.rules.sibling import Sibling
-from workbench.records import SEP, Sample, Turn
+from workbench.records import SEP, Sample, Turn, Verdict
 
 LABELS = ("查余额", "退订")
 
@@ -184,3 +184,7 @@ def test_a_rule_of_ones_own_is_one_class():
         rows(sample("五元一个月"), sample("多少钱"))
     )
     assert [row[0].reason for row in found] == ["names_a_price", ""]
+
+
+def test_a_gate_without_rules_lets_everything_pass():
+    assert stack_of({}).check(rows(sample("x"))) == [[Verdict("gate", True)]]

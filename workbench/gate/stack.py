@@ -178,6 +178,8 @@ class Stack:
 
     def check(self, rows: Rows) -> list[list[Verdict]]:
         """One verdict per rule and row. Rows are taken in order: of two like ones the first is accepted."""
+        if not self.rules:  # a row that was gated has a verdict, even where nothing was asked of it
+            return [[Verdict("gate", True)] for _ in range(len(rows))]
         columns = {name: self._column(name, rule, rows) for name, rule in self.rules.items() if not _late(rule)}
         verdicts = [[columns[name][i] for name in columns] for i in range(len(rows))]
         late = {name: rule for name, rule in self.rules.items() if isinstance(rule, Score) and _late(rule)}
