@@ -5,6 +5,7 @@ A prompt file is a Jinja template with two blocks, `system` and `user`; each bec
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,10 @@ class Prompt:
         Raises:
             ConfigError: a variable of the template has no value, or a block is missing.
         """
-        from jinja2 import Environment, StrictUndefined, TemplateError
+        from jinja2 import TemplateError
 
-        environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
         try:
-            template = environment.from_string(self.text)
+            template = _template(self.text)
             rendered = {
                 name: "".join(template.blocks[name](template.new_context(dict(values)))).strip()
                 for name in ("system", "user")
@@ -51,6 +51,15 @@ class Prompt:
         # Lone surrogates in real rows could not be sent.
         sent = {role: content.encode("utf-8", "replace").decode() for role, content in rendered.items()}
         return [{"role": role, "content": content} for role, content in sent.items() if content]
+
+
+@lru_cache(maxsize=64)
+def _template(text: str) -> Any:
+    """The compiled template; compiling takes ten times as long as rendering."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
+    return environment.from_string(text)
 
 
 def load(name: str, roots: Sequence[Path] = ()) -> Prompt:
