@@ -52,6 +52,7 @@ class Writer:
         self._accepted: dict[str, list[Sample]] | None = None
         self._frozen: dict[tuple[str, int], tuple[list[str], list[str]]] = {}
         self._likeness: dict[str, Mapping[str, float]] | None = None
+        self._hard: dict[tuple[str, str], Mapping[str, float]] = {}
 
     def request(self, need: Need, draw: int) -> Request:
         """Request number `draw` for a need.
@@ -131,12 +132,14 @@ class Writer:
                 label: dict(zip(found.ids, map(float, found.probabilities[:, i]), strict=True))
                 for i, label in enumerate(found.labels)
             }
-        sides = ((need.label, need.against), (need.against, need.label))
-        return {
-            sample.id: self._likeness.get(other, {}).get(sample.id, 0.0)
-            for own, other in sides
-            for sample in self.rows.get(own, ())
-        }
+        sides = (need.label, need.against)
+        if sides not in self._hard:
+            self._hard[sides] = {
+                sample.id: self._likeness.get(other, {}).get(sample.id, 0.0)
+                for own, other in (sides, sides[::-1])
+                for sample in self.rows.get(own, ())
+            }
+        return self._hard[sides]
 
 
 def strategy_of(bench: Bench, need: Need) -> Strategy:

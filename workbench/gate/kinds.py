@@ -21,11 +21,12 @@ DEFAULTS: Mapping[str, Any] = {
     "cut_off": {},
     "near_copy": {},
     "leakage": {},
+    "class_distance": {},
     "neighbours": {},
     "label_agreement": {},
     "sibling": {},
 }
-"""The stack where nothing else is said. Further kinds (`keyword`, `class_words`, `class_distance`, `pair_margin`, `pvi`) are
+"""The stack where nothing else is said. Further kinds (`keyword`, `class_words`, `pair_margin`, `pvi`) are
 switched on by naming them."""
 
 
