@@ -38,24 +38,29 @@ def closest(rows: Rows, others: Rows, *, same_class: bool = False) -> Closest:
 
 def _fill(rows: Rows, others: Rows, mine: Any, theirs: Any, ratio: Floats, index: npt.NDArray[np.int64]) -> None:
     """Write ratio and index of the rows `mine`, compared with the others `theirs`."""
-    from rapidfuzz import fuzz
+    from rapidfuzz import fuzz, process
 
-    if not len(theirs):
+    if not len(theirs) or not len(mine):
         return
     everything = len(theirs) == len(others)
-    base = others.vectors if everything else others.vectors[theirs]
-    found, _ = nearest(rows.vectors[mine] if len(mine) < len(rows) else rows.vectors, base, FINDS)
+    found, _ = nearest(rows.vectors[mine], others.vectors if everything else others.vectors[theirs], FINDS)
+    near = np.asarray(theirs)[found]  # [mine, FINDS]
+    ours = [rows.texts[i] for i in mine for _ in range(near.shape[1])]
+    others_texts = [others.texts[j] for j in near.ravel()]
+    scores = process.cpdist(ours, others_texts, scorer=fuzz.ratio, dtype=np.float32, workers=-1)
+    scores = scores.reshape(near.shape) / 100
+    scores[others.ids[near] == rows.ids[mine][:, None]] = -1  # never with itself
+    best = scores.argmax(axis=1)
+    at = np.arange(len(mine))
+    known = scores[at, best] >= 0
+    ratio[mine] = np.where(known, scores[at, best], 0)
+    index[mine] = np.where(known, near[at, best], -1)
     equal = others.once(("equal", "" if everything else others.names[theirs[0]]), lambda: _by_text(others, theirs))
-    for row, near in zip(mine, found.tolist(), strict=True):
-        text, own = rows.texts[row], rows.ids[row]
-        twin = next((j for j in equal.get(text, ()) if others.ids[j] != own), -1)
+    for row in mine:
+        twins = equal.get(rows.texts[row])
+        twin = next((j for j in twins if others.ids[j] != rows.ids[row]), -1) if twins else -1
         if twin >= 0:
             ratio[row], index[row] = np.inf, twin
-            continue
-        for j in theirs[near]:
-            score = fuzz.ratio(text, others.texts[j]) / 100
-            if others.ids[j] != own and (score > ratio[row] or index[row] < 0):
-                ratio[row], index[row] = score, j
 
 
 def _by_text(others: Rows, theirs: Sequence[int]) -> dict[str, list[int]]:
