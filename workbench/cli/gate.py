@@ -83,6 +83,10 @@ def show_gated(result: "Gated") -> None:
             show(f"{rule}: {', '.join(sorted(usual))} not held against candidates: your real rows have it, too.")
     show(f"Passed: {result.passed} of {len(result.verdicts)} candidates.")
     show(f"The whole stack would drop {calibration.stack:.1%} of your {calibration.rows} real rows.")
+    if result.verdicts:
+        show(
+            f"{result.odd:.0%} of the candidates are odder than 95 % of your real rows (5 % where a writer writes as people do)."
+        )
     if calibration.stack > result.budget:
         most = max(calibration.dropped, key=lambda rule: calibration.dropped[rule])
         show(

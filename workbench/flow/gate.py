@@ -9,7 +9,7 @@ from workbench.bench import Bench
 from workbench.data import parts_of, read_table, recognise
 from workbench.errors import DataError
 from workbench.flow.judge import Judge
-from workbench.gate import Calibration, mended
+from workbench.gate import Calibration, Rule, doubt, mended
 from workbench.generate import roles_of, turns_of
 from workbench.records import SEP, Change, Origin, Sample, Turn, Verdict, digest
 
@@ -22,6 +22,14 @@ class Gated:
     verdicts: tuple[tuple[Verdict, ...], ...]
     calibration: Calibration
     budget: float
+
+    rules: Mapping[str, Rule]
+
+    @property
+    def odd(self) -> float:
+        """Share of the rows that are more doubtful than 95 % of the real ones: .05 where the writer writes as people do."""
+        limit = self.calibration.usual_doubt
+        return sum(doubt(row, self.rules) > limit for row in self.verdicts) / max(1, len(self.verdicts))
 
     @property
     def passed(self) -> int:
@@ -67,7 +75,13 @@ def gate_bench(bench: Bench) -> Gated:
             )
             for sample, row in zip(samples, verdicts, strict=True):
                 writer.verdicts(sample.id, row)
-    return Gated(tuple(samples), tuple(tuple(row) for row in verdicts), judge.calibration, bench.config.gate.budget)
+    return Gated(
+        tuple(samples),
+        tuple(tuple(row) for row in verdicts),
+        judge.calibration,
+        bench.config.gate.budget,
+        bench.config.gate.rules,
+    )
 
 
 def gate_file(
@@ -128,4 +142,10 @@ def _gate_rows(bench: Bench, samples: Sequence[Sample], broken: Mapping[int, Ver
             for i, (sample, row) in enumerate(zip(samples, verdicts, strict=True)):
                 if i not in broken:
                     writer.verdicts(sample.id, row)
-    return Gated(tuple(samples), tuple(tuple(row) for row in verdicts), judge.calibration, bench.config.gate.budget)
+    return Gated(
+        tuple(samples),
+        tuple(tuple(row) for row in verdicts),
+        judge.calibration,
+        bench.config.gate.budget,
+        bench.config.gate.rules,
+    )

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workbench.gate.base import POOLED, Check, Floats, Rows, Rule, Score
+from workbench.gate.doubt import doubt
 from workbench.records import Sample, Verdict
 
 Bools = npt.NDArray[np.bool_]
@@ -42,6 +43,8 @@ class Calibration:
     """Rule -> share of the real rows that it would drop."""
     stack: float
     """Share of the real rows that at least one rule would drop."""
+    usual_doubt: float
+    """The doubt (see `doubt`) that one in twenty real rows exceeds."""
     share: float
     """Share of real rows that a calibrated rule of weight 1 was allowed on its own, so that the stack keeps the budget."""
 
@@ -90,7 +93,8 @@ def calibrate(rules: Mapping[str, Rule], compared: Compared, budget: float, clas
     limits, dropped = drops(low)
     rates = {name: float(dropped[name].mean()) if len(real) else 0.0 for name in rules}
     stack = float(_any(dropped, len(real)).mean()) if len(real) else 0.0
-    return Calibration(limits, sorted_scores, usual, len(real), rates, stack, low)
+    known = Calibration(limits, sorted_scores, usual, len(real), rates, stack, 0.0, low)
+    return replace(known, usual_doubt=_usual_doubt(known, rules, scores, real))
 
 
 def _usual(rule: Rule, reasons: Sequence[str]) -> frozenset[str]:
@@ -105,6 +109,15 @@ def score_rows(rule: Score, rows: Rows, compared: Compared) -> Floats:
     if rule.against == "held":
         return rule.score(rows, compared.held) if compared.held else np.full(len(rows), np.nan, np.float32)
     return rule.score(rows, compared.real)
+
+
+def _usual_doubt(known: Calibration, rules: Mapping[str, Rule], scores: Mapping[str, Floats], real: Rows) -> float:
+    """The 95th percentile of the real rows' doubt."""
+    doubts = [
+        doubt([Verdict(n, True, "", None, known.tail(n, label, float(s[i]))) for n, s in scores.items()], rules)
+        for i, label in enumerate(real.names)
+    ]
+    return float(np.quantile(doubts, 0.95)) if doubts else HUGE
 
 
 def _any(dropped: Mapping[str, Bools], n: int) -> Bools:
