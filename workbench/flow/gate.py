@@ -11,6 +11,7 @@ from workbench.errors import DataError
 from workbench.flow.judge import Judge
 from workbench.gate import Calibration, Rule, doubt, mended
 from workbench.generate import roles_of, turns_of
+from workbench.ledger import Candidate
 from workbench.records import SEP, Change, Origin, Sample, Turn, Verdict, digest
 
 
@@ -41,6 +42,10 @@ SURPLUS = Verdict("quota", False, "surplus")
 """Passed every rule, but the class had its rows already; the next `wb generate --more` takes these first."""
 
 
+UNKNOWN = Verdict("read", False, "unknown_class")
+"""The class has no real rows."""
+
+
 def keep_quota(samples: Sequence[Sample], verdicts: Sequence[list[Verdict]], room: dict[str, int]) -> None:
     """Mark rows that passed as surplus where their class has no `room` left; classes not in `room` have no quota."""
     for sample, row in zip(samples, verdicts, strict=True):
@@ -50,6 +55,14 @@ def keep_quota(samples: Sequence[Sample], verdicts: Sequence[list[Verdict]], roo
             room[sample.label] -= 1
         else:
             row.append(SURPLUS)
+
+
+def refuse_unknown(samples: Sequence[Sample], verdicts: Sequence[list[Verdict]], known: Sequence[str]) -> None:
+    """A verdict against every row of a class without real rows: most rules have nothing to say of it."""
+    names = set(known)
+    for sample, row in zip(samples, verdicts, strict=True):
+        if sample.label not in names:
+            row.insert(0, UNKNOWN)
 
 
 def gate_bench(bench: Bench) -> Gated:
@@ -64,15 +77,10 @@ def gate_bench(bench: Bench) -> Gated:
         full = {candidate.sample.label for candidate in before if SURPLUS in candidate.verdicts}
         room = {label: sum(c.accepted and c.sample.label == label for c in before) for label in full}
         verdicts = judge.stack().check(judge.rows(samples))
+        refuse_unknown(samples, verdicts, judge.head.labels)
         keep_quota(samples, verdicts, room)
         with bench.ledger.write("gate", "all", {"rows": len(samples)}) as writer:
-            writer.changes(
-                [
-                    Change(sample.id, "turns", sample.turns, "mended")
-                    for sample, old in zip(samples, before, strict=True)
-                    if sample != old.sample
-                ]
-            )
+            writer.changes(changes_of(samples, before))
             for sample, row in zip(samples, verdicts, strict=True):
                 writer.verdicts(sample.id, row)
     return Gated(
@@ -82,6 +90,12 @@ def gate_bench(bench: Bench) -> Gated:
         bench.config.gate.budget,
         bench.config.gate.rules,
     )
+
+
+def changes_of(samples: Sequence[Sample], before: Sequence[Candidate]) -> list[Change]:
+    """What mending changed."""
+    pairs = zip(samples, before, strict=True)
+    return [Change(sample.id, "turns", sample.turns, "mended") for sample, old in pairs if sample != old.sample]
 
 
 def gate_file(
@@ -130,12 +144,10 @@ def _gate_rows(bench: Bench, samples: Sequence[Sample], broken: Mapping[int, Ver
     ours = {sample.id for sample in samples}
     siblings = [sample for sample in bench.ledger.accepted() if sample.id not in ours]
     verdicts = judge.stack(siblings).check(judge.rows(samples))
-    known = set(judge.head.labels)
-    for i, (sample, row) in enumerate(zip(samples, verdicts, strict=True)):
-        if i in broken:
-            row.insert(0, broken[i])
-        elif sample.label not in known:
-            row.insert(0, Verdict("read", False, "unknown_class"))
+    sound = [i for i in range(len(samples)) if i not in broken]
+    refuse_unknown([samples[i] for i in sound], [verdicts[i] for i in sound], judge.head.labels)
+    for i, verdict in broken.items():
+        verdicts[i].insert(0, verdict)
     if add:
         with bench.ledger.write("gate", "added", {"rows": len(samples)}) as writer:
             writer.samples([sample for i, sample in enumerate(samples) if i not in broken])

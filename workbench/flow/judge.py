@@ -11,7 +11,7 @@ from workbench.bench import Bench
 from workbench.classify import Features, Floats, Head, cross_fit
 from workbench.errors import DataError
 from workbench.flow.signals import out_of_fold, vectors
-from workbench.gate import Calibration, Check, Compared, Rows, Score, Stack, calibrate
+from workbench.gate import Calibration, Check, Compared, Rows, Score, Stack, calibrate, habits, held
 from workbench.records import Sample
 from workbench.similarity import centred, near_groups
 
@@ -102,8 +102,14 @@ class Judge:
 
 def _usable(bench: Bench, real: Sequence[Sample], peers: Sequence[Sample]) -> list[Sample]:
     known = {sample.label for sample in real}
-    checks = [rule for rule in bench.config.gate.rules.values() if isinstance(rule, Check)]
-    return [s for s in peers if s.label in known and s.text.strip() and not any(check.reason(s) for check in checks)]
+    rules = bench.config.gate.rules
+    usual = habits(rules, real)
+    checks = [(rule, usual[name]) for name, rule in rules.items() if isinstance(rule, Check)]
+    return [
+        s
+        for s in peers
+        if s.label in known and s.text.strip() and not any(held(rule, s, some) for rule, some in checks)
+    ]
 
 
 def _with_peers(

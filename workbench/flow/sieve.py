@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from workbench.bench import Bench
-from workbench.flow.gate import SURPLUS, keep_quota
+from workbench.flow.gate import SURPLUS, changes_of, keep_quota, refuse_unknown
 from workbench.flow.judge import Judge
 from workbench.flow.plan import accepted_counts
 from workbench.gate import Score, Stack, mended
-from workbench.records import Sample, Verdict
+from workbench.records import Change, Sample, Verdict
 
 FIRST = 64
 """Candidates after which the first look is worth its time; then at every doubling."""
@@ -83,21 +83,30 @@ class Sieve:
             return False
         self._final += filled
         candidates = self.bench.ledger.candidates()
-        samples = [candidate.sample for candidate in candidates]
+        # A rule that masks may have been told to after these rows came: unmasked they must not pass it.
+        samples = [self.mended(candidate.sample) for candidate in candidates]
         self._judge = Judge.of(self.bench, samples)
         stack = self._judge.stack()
         verdicts = stack.check(self._judge.rows(samples))
+        refuse_unknown(samples, verdicts, self._judge.head.labels)
         # Classes that nobody asks for now keep the number of rows that they had.
         had = accepted_counts(self.bench)
         full = {c.sample.label for c in candidates if SURPLUS in c.verdicts}
         keep_quota(samples, verdicts, {**{label: had[label] for label in full}, **self.target})
-        self._store("again", samples, verdicts)
+        self._store("again", samples, verdicts, changes_of(samples, candidates))
         self._fresh, self._looked = False, len(samples)
         self.count_again()
         return True
 
-    def _store(self, kind: str, samples: Sequence[Sample], verdicts: Sequence[Sequence[Verdict]]) -> None:
+    def _store(
+        self,
+        kind: str,
+        samples: Sequence[Sample],
+        verdicts: Sequence[Sequence[Verdict]],
+        changes: Sequence[Change] = (),
+    ) -> None:
         with self.bench.ledger.write("gate", kind, {"rows": len(samples)}) as writer:
+            writer.changes(changes)
             for sample, row in zip(samples, verdicts, strict=True):
                 writer.verdicts(sample.id, row)
 

@@ -9,7 +9,7 @@ from workbench.config import Strict
 from workbench.gate.base import Check, Rows, Rule, Score
 from workbench.gate.doubt import doubt
 from workbench.gate.kinds import DEFAULTS, read_rules
-from workbench.gate.stack import Calibration, Compared, Stack, calibrate, mended
+from workbench.gate.stack import Calibration, Compared, Stack, calibrate, habits, held, mended
 
 __all__ = [
     "Calibration",
@@ -22,6 +22,8 @@ __all__ = [
     "Stack",
     "calibrate",
     "doubt",
+    "habits",
+    "held",
     "mended",
 ]
 

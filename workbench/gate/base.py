@@ -93,6 +93,11 @@ class Check(Rule):
     def reason(self, sample: Sample) -> str:
         """A slug for what is wrong with the sample, empty where nothing is."""
 
+    def reasons(self, sample: Sample) -> tuple[str, ...]:
+        """All slugs, for a rule that knows several: where the first is usual among the real rows, the next one counts."""
+        found = self.reason(sample)
+        return (found,) if found else ()
+
     def mend(self, sample: Sample) -> tuple[Turn, ...]:
         """The turns as they should be: a rule may mend a row instead of dropping it. The same turns where nothing is to do."""
         return sample.turns

@@ -69,9 +69,12 @@ def calibrate(rules: Mapping[str, Rule], compared: Compared, budget: float, clas
     found by bisection. Checks and rules with a given threshold are measured and count against the budget, but are not moved.
     """
     real = compared.real
-    reasons = {name: [r.reason(s) for s in real.samples] for name, r in rules.items() if isinstance(r, Check)}
-    usual = {name: _usual(rules[name], found) for name, found in reasons.items()}
-    hard = {name: np.array([bool(r) and r not in usual[name] for r in found]) for name, found in reasons.items()}
+    usual = habits(rules, real.samples)
+    hard = {
+        name: np.array([bool(held(rule, s, usual[name])) for s in real.samples], dtype=bool)
+        for name, rule in rules.items()
+        if isinstance(rule, Check)
+    }
     scores = {name: score_rows(rule, real, compared) for name, rule in rules.items() if isinstance(rule, Score)}
     groups = {
         name: _groups(real.names, rule.class_rows or class_rows)
@@ -85,10 +88,13 @@ def calibrate(rules: Mapping[str, Rule], compared: Compared, budget: float, clas
         over = {n: s > _per_row(limits[n], real.names) for n, s in scores.items()}
         return limits, hard | over
 
-    low, high = 0.0, budget
+    # Checks and given thresholds may pass the budget alone, and a budget may be 0: calibrated rules then still drop what is
+    # odder than all real rows.
+    most = max(budget, float(_any(drops(0.0)[1], len(real)).mean())) if len(real) else 1.0
+    low, high = 0.0, max(budget, 1 / (2 * len(real) + 2))
     for _ in range(12):
         middle = (low + high) / 2
-        within = _any(drops(middle)[1], len(real)).mean() <= budget if len(real) else True
+        within = _any(drops(middle)[1], len(real)).mean() <= most if len(real) else True
         low, high = (middle, high) if within else (low, middle)
     limits, dropped = drops(low)
     rates = {name: float(dropped[name].mean()) if len(real) else 0.0 for name in rules}
@@ -97,11 +103,19 @@ def calibrate(rules: Mapping[str, Rule], compared: Compared, budget: float, clas
     return replace(known, usual_doubt=_usual_doubt(known, rules, scores, real))
 
 
-def _usual(rule: Rule, reasons: Sequence[str]) -> frozenset[str]:
-    """Reasons that more than 2 % of the real rows show, unless the rule is strict."""
-    counts = Counter(reason for reason in reasons if reason)
-    common = (reason for reason, n in counts.items() if n > USUAL * len(reasons))
-    return frozenset() if isinstance(rule, Check) and rule.strict else frozenset(common)
+def habits(rules: Mapping[str, Rule], samples: Sequence[Sample]) -> dict[str, frozenset[str]]:
+    """Check -> reasons that more than 2 % of the real rows show, and more than one of them; none of a strict check."""
+    found: dict[str, frozenset[str]] = {}
+    for name, rule in rules.items():
+        if isinstance(rule, Check):
+            counts = Counter(reason for s in samples if not rule.strict for reason in rule.reasons(s))
+            found[name] = frozenset(slug for slug, n in counts.items() if n > max(1, USUAL * len(samples)))
+    return found
+
+
+def held(rule: Check, sample: Sample, usual: frozenset[str]) -> str:
+    """The first reason that is held against a sample, empty where there is none."""
+    return next((reason for reason in rule.reasons(sample) if reason not in usual), "")
 
 
 def score_rows(rule: Score, rows: Rows, compared: Compared) -> Floats:
@@ -160,6 +174,8 @@ def _upper(scores: Floats, share: float) -> float:
     if not len(scores) or share <= 0:
         return HUGE
     above = int(share * len(scores) + 1e-9)
+    if above >= len(scores):  # weights may ask for more rows than there are
+        return -HUGE
     if above:
         return float(scores[len(scores) - 1 - above])
     start = float(np.quantile(scores, 0.75))
@@ -217,7 +233,7 @@ class Stack:
     def _column(self, name: str, rule: Rule, rows: Rows) -> list[Verdict]:
         if isinstance(rule, Check):
             usual = self.calibration.usual.get(name, frozenset())
-            reasons = ["" if (found := rule.reason(s)) in usual else found for s in rows.samples]
+            reasons = [held(rule, sample, usual) for sample in rows.samples]
             return [Verdict(name, not reason, reason) for reason in reasons]
         assert isinstance(rule, Score)
         others = self.compared.held if rule.against == "held" else self.compared.real

@@ -29,12 +29,18 @@ class CutOff(Score):
 
     def score(self, rows: Rows, others: Rows) -> Floats:
         """[n] log-odds of the middle against the end; NaN with too few real rows."""
-        if len(others) < self.least:
+        if not len(others) or len(others) < self.least:
             return np.full(len(rows), np.nan, np.float32)
+        real = others.once("cut_off.real", lambda: _out_of_fold(others))
         if rows is others:
-            return others.once("cut_off.real", lambda: _out_of_fold(others))
+            return real
         model = others.once("cut_off", lambda: _fit([_text(s) for s in others.samples[:: max(1, len(others) // ROWS)]]))
-        return _odds(model, [_text(sample) for sample in rows.samples])
+        found = _odds(model, [_text(sample) for sample in rows.samples])
+        place = others.once("cut_off.place", lambda: {row: i for i, row in enumerate(others.ids)})
+        for i, row in enumerate(rows.ids):  # one real row alone, as when it is explained
+            if row in place:
+                found[i] = real[place[row]]
+        return found
 
 
 def _text(sample: Sample) -> str:

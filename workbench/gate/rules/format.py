@@ -7,7 +7,8 @@ from workbench.gate.base import Check
 from workbench.records import Sample
 from workbench.text import normal
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b-\u200f\ufeff\ufffd]")
+# Not the joiners U+200C and U+200D: emoji are made with them, and Persian and Hindi are written with them.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u200e\u200f\ufeff\ufffd]")
 
 
 class Format(Check):

@@ -15,6 +15,7 @@ class Privacy(Check):
     """Drop rows with phone, ID card, bank card or other long numbers, e-mail addresses, plates, addresses or full names.
 
     Masked ones (138****5678) pass. With `mask` rows are kept, and every letter and digit found is replaced by `*`.
+    Numbers that companies publish (400-, 800-) are nobody's.
     """
 
     kind: Literal["privacy"] = "privacy"
@@ -30,6 +31,11 @@ class Privacy(Check):
         """The first kind that the row shows; nothing where rows are masked."""
         return "" if self.mask else next((slug for turn in sample.turns for slug, _, _ in self._found(turn.text)), "")
 
+    def reasons(self, sample: Sample) -> tuple[str, ...]:
+        """Every kind that the row shows."""
+        found = [] if self.mask else [slug for turn in sample.turns for slug, _, _ in self._found(turn.text)]
+        return tuple(dict.fromkeys(found))
+
     def mend(self, sample: Sample) -> tuple[Turn, ...]:
         """The turns with what is found masked; the same turns where nothing is, or where rows are dropped."""
         if not self.mask:
@@ -37,7 +43,7 @@ class Privacy(Check):
         return tuple(Turn(turn.role, self._masked(turn.text), turn.tags) for turn in sample.turns)
 
     def _masked(self, text: str) -> str:
-        for _, start, end in self._found(text):
+        for _, start, end in tuple(self._found(text)):
             text = text[:start] + _HIDDEN.sub("*", text[start:end]) + text[end:]
         return text
 

@@ -31,12 +31,15 @@ class Repetition(Score):
 def _repeated(sample: Sample) -> float:
     text = "\n".join(turn.text for turn in sample.turns)[:4000]
     in_a_row = sum(
-        len(found.group(0)) - len(found.group(1)) for found in _AGAIN.finditer(text) if found.group(1).strip()
+        len(found.group(0)) - len(found.group(1))
+        for found in _AGAIN.finditer(text)
+        # 1000000 and a row of dots are no loop; "hello hello hello" in a telephone call is none either.
+        if any(char.isalpha() for char in found.group(1))
     )
     turns = [turn.text.strip() for turn in sample.turns if len(turn.text.strip()) >= GRAM]
     grams = [text[i : i + GRAM] for i in range(len(text) - GRAM + 1)]
     return max(
-        in_a_row / max(GRAM, len(text)),
+        in_a_row / max(2 * GRAM, len(text)),
         1 - len(set(turns)) / len(turns) if len(turns) > 2 else 0.0,
         1 - len(set(grams)) / len(grams) if grams else 0.0,
     )

@@ -4,6 +4,7 @@ import re
 from functools import cache
 from pathlib import Path
 from typing import Literal
+from unicodedata import normalize
 
 from workbench.errors import ConfigError
 from workbench.gate.base import Check
@@ -30,13 +31,14 @@ class Unsafe(Check):
     def reason(self, sample: Sample) -> str:
         """`unsafe_word` where one is found."""
         pattern = _pattern(self.words, self.file, self.allow)
-        return "unsafe_word" if pattern is not None and pattern.search(sample.text) else ""
+        return "unsafe_word" if pattern is not None and pattern.search(normalize("NFKC", sample.text)) else ""
 
 
 @cache
 def _pattern(words: tuple[str, ...], file: str, allow: tuple[str, ...]) -> re.Pattern[str] | None:
     listed = {*_lines(SHIPPED), *words, *(_lines(Path(file)) if file else ())} - set(allow)
-    parts = [rf"\b{re.escape(word)}\b" if word.isascii() else re.escape(word) for word in sorted(listed)]
+    # Han characters are word characters, too: a Latin word ends where Latin letters end.
+    parts = [rf"(?<![a-z0-9]){re.escape(w)}(?![a-z0-9])" if w.isascii() else re.escape(w) for w in sorted(listed)]
     return re.compile("|".join(parts), re.IGNORECASE) if parts else None
 
 
