@@ -3,11 +3,12 @@
     python docs/reference.py [--check]
 
 cli.md is what `--help` prints for every command; settings.md is every key of wb.yaml with type, default and meaning; rules.md
-is every gate rule; strategies.md and strategies/ are every strategy of `wb generate`.
+and rules/ are every gate rule; strategies.md and strategies/ every strategy of `wb generate`.
 """
 
 import inspect
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -73,26 +74,8 @@ def _model(model: Any, prefix: str) -> str:
     return "\n".join([title, body, *inner])
 
 
-def rules_page() -> str:
-    """Every gate rule with its settings."""
-    from workbench.gate.kinds import DEFAULTS, kinds
-
-    parts = [NOTE, "# Gate rules\n", "Set in `wb.yaml` under `gate.rules`; `off` removes a rule.\n"]
-    for name in DEFAULTS:
-        rule = kinds()[name]
-        about = " ".join((rule.__doc__ or "").split())
-        rows = []
-        for key, field in rule.model_fields.items():
-            if key != "kind":
-                rows.append(f"| `{key}` | `{field.default}` | {' '.join((field.description or '').split())} |")
-        parts.append(
-            f"## {name}\n\n{about}\n\n| setting | default | meaning |\n| --- | --- | --- |\n" + "\n".join(rows) + "\n"
-        )
-    return "\n".join(parts)
-
-
-def about(model: type) -> str:
-    """The docstring of a class without its indentation."""
+def about(model: Any) -> str:
+    """The docstring of a class or module without its indentation."""
     return inspect.cleandoc(model.__doc__ or "")
 
 
@@ -118,6 +101,47 @@ def yaml_snippet(place: str, name: str, model: Any) -> str:
     for part in reversed([*place.split("."), name]):
         values = {part: values}
     return yaml.safe_dump(values, allow_unicode=True, sort_keys=False)
+
+
+def rule_page(kind: str, model: Any) -> str:
+    """One gate rule: what it does, how it is calibrated, its settings."""
+    from workbench.gate.base import Check, Score
+    from workbench.gate.kinds import DEFAULTS
+
+    parts = [NOTE, f"# {kind}\n", about(inspect.getmodule(model)) + "\n", about(model) + "\n"]
+    if kind in DEFAULTS:
+        parts.append(f"In the default stack; `gate.rules.{kind}=off` removes it.\n")
+    else:
+        parts.append("Not in the default stack: naming it switches it on.\n")
+    if issubclass(model, Score):
+        compared = {
+            "real": "with the real training rows, a real row with all others but itself",
+            "siblings": "with synthetic rows of its class that were accepted before it",
+            "held": "with the rows of dev and test",
+        }[model.against]
+        floor = f" Calibration does not go below {model.floor:.3g}." if math.isfinite(model.floor) else ""
+        parts.append(f"A score: higher is more suspicious. A row is compared {compared}.{floor}\n")
+        parts.append(f"A number per row: {' '.join((model.score.__doc__ or '').split())}\n")
+    elif issubclass(model, Check):
+        parts.append(f"A check, not calibrated but measured. Reasons: {' '.join((model.reason.__doc__ or '').split())}\n")
+    parts.append(fields_table(model) + "\n")
+    parts.append(f"In `wb.yaml`:\n\n```yaml\n{yaml_snippet('gate.rules', kind, model)}```\n")
+    return "\n".join(parts)
+
+
+def rule_pages() -> dict[str, str]:
+    """The index, and one page per gate rule."""
+    from workbench.gate.kinds import DEFAULTS, kinds
+
+    known = kinds()
+    order = [*DEFAULTS, *sorted(kind for kind in known if kind not in DEFAULTS)]
+    lines = []
+    for kind in order:
+        first = about(known[kind]).partition("\n\n")[0].replace("\n", " ")
+        lines.append(f"- [{kind}](rules/{kind}.md){'' if kind in DEFAULTS else ' (off)'}: {first}")
+    intro = "Set in `wb.yaml` under `gate.rules`; `off` removes a rule, naming one that is off switches it on.\n"
+    pages = {"rules.md": "\n".join([NOTE, "# Gate rules\n", intro, *lines, ""])}
+    return pages | {f"rules/{kind}.md": rule_page(kind, known[kind]) for kind in order}
 
 
 def strategy_page(kind: str, model: Any) -> str:
@@ -153,7 +177,7 @@ def strategy_pages() -> dict[str, str]:
 
 def main() -> None:
     """Write or check."""
-    pages = {"cli.md": command_pages(), "settings.md": settings_page(), "rules.md": rules_page(), **strategy_pages()}
+    pages = {"cli.md": command_pages(), "settings.md": settings_page(), **rule_pages(), **strategy_pages()}
     old = [
         name for name, text in pages.items() if not (HERE / name).is_file() or (HERE / name).read_text("utf-8") != text
     ]

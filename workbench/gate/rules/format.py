@@ -16,6 +16,7 @@ class Format(Check):
 
     kind: Literal["format"] = "format"
     strict: bool = True
+    """Hold a reason against candidates even where it is usual (above 2 %) among the real rows."""
     min_turns: int = 1
     """Fewest turns."""
 

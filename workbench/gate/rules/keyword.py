@@ -19,6 +19,7 @@ class Keyword(Check):
 
     kind: Literal["keyword"] = "keyword"
     strict: bool = True
+    """Hold a reason against candidates even where it is usual (above 2 %) among the real rows."""
     any: Mapping[str, tuple[str, ...]] = {}
     """Class -> words of which one must be there."""
     all: Mapping[str, tuple[str, ...]] = {}

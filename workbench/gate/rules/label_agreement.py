@@ -20,6 +20,7 @@ class LabelAgreement(Score):
     kind: Literal["label_agreement"] = "label_agreement"
     uses_classifier: ClassVar[bool] = True
     weight: float = Field(default=4.0, gt=0)
+    """How much of the shared budget the rule may use, beside the other rules."""
 
     def score(self, rows: Rows, others: Rows) -> Floats:
         """[n] log p(best other) - log p(asked); NaN where the classifier does not know the class."""

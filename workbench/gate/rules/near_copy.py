@@ -14,6 +14,7 @@ class NearCopy(Score):
 
     kind: Literal["near_copy"] = "near_copy"
     class_rows: int = 20
+    """Real rows that a class needs for a threshold of its own."""
     floor: ClassVar[float] = 0.7
 
     def score(self, rows: Rows, others: Rows) -> Floats:

@@ -20,6 +20,7 @@ class Privacy(Check):
 
     kind: Literal["privacy"] = "privacy"
     strict: bool = True
+    """Hold a reason against candidates even where it is usual (above 2 %) among the real rows."""
     mask: bool = False
     """Mask what is found instead of dropping the row."""
     allow: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ class Pvi(Score):
     kind: Literal["pvi"] = "pvi"
     uses_classifier: ClassVar[bool] = True
     class_rows: int = 20
+    """Real rows that a class needs for a threshold of its own."""
     known_rows: int = Field(default=20, ge=1)
     """Real rows that a class needs; fewer do not say what is usual in it."""
 

@@ -11,6 +11,7 @@ class Sibling(Score):
 
     kind: Literal["sibling"] = "sibling"
     class_rows: int = 20
+    """Real rows that a class needs for a threshold of its own."""
     against: ClassVar[Literal["real", "siblings", "held"]] = "siblings"
     floor: ClassVar[float] = 0.7
 

@@ -21,6 +21,7 @@ class Unsafe(Check):
 
     kind: Literal["unsafe"] = "unsafe"
     strict: bool = True
+    """Hold a reason against candidates even where it is usual (above 2 %) among the real rows."""
     words: tuple[str, ...] = ()
     """Further words."""
     file: str = ""
