@@ -22,6 +22,8 @@ class Gated:
     verdicts: tuple[tuple[Verdict, ...], ...]
     calibration: Calibration
     budget: float
+    says: tuple[str, ...] = ()
+    """What the language models are worth that rules ask for, a sentence each."""
 
     @property
     def passed(self) -> int:
@@ -67,7 +69,12 @@ def gate_bench(bench: Bench) -> Gated:
             )
             for sample, row in zip(samples, verdicts, strict=True):
                 writer.verdicts(sample.id, row)
-    return Gated(tuple(samples), tuple(tuple(row) for row in verdicts), judge.calibration, bench.config.gate.budget)
+    return _gated(bench, judge, samples, verdicts)
+
+
+def _gated(bench: Bench, judge: Judge, samples: Sequence[Sample], verdicts: Sequence[Sequence[Verdict]]) -> Gated:
+    found = tuple(tuple(row) for row in verdicts)
+    return Gated(tuple(samples), found, judge.calibration, bench.config.gate.budget, judge.says)
 
 
 def gate_file(
@@ -128,4 +135,4 @@ def _gate_rows(bench: Bench, samples: Sequence[Sample], broken: Mapping[int, Ver
             for i, (sample, row) in enumerate(zip(samples, verdicts, strict=True)):
                 if i not in broken:
                     writer.verdicts(sample.id, row)
-    return Gated(tuple(samples), tuple(tuple(row) for row in verdicts), judge.calibration, bench.config.gate.budget)
+    return _gated(bench, judge, samples, verdicts)
