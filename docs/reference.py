@@ -123,7 +123,9 @@ def rule_page(kind: str, model: Any) -> str:
         parts.append(f"A score: higher is more suspicious. A row is compared {compared}.{floor}\n")
         parts.append(f"A number per row: {' '.join((model.score.__doc__ or '').split())}\n")
     elif issubclass(model, Check):
-        parts.append(f"A check, not calibrated but measured. Reasons: {' '.join((model.reason.__doc__ or '').split())}\n")
+        parts.append(
+            f"A check, not calibrated but measured. Reasons: {' '.join((model.reason.__doc__ or '').split())}\n"
+        )
     parts.append(fields_table(model) + "\n")
     parts.append(f"In `wb.yaml`:\n\n```yaml\n{yaml_snippet('gate.rules', kind, model)}```\n")
     return "\n".join(parts)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workbench.cli import gate_looks
-from workbench.cli.output import BenchOption, JsonOption, SetOption, open_bench, show, show_json, show_table
+from workbench.cli.output import BenchOption, JsonOption, SetOption, open_bench, say, show, show_json, show_table
 
 if TYPE_CHECKING:
+    from workbench.bench import Bench
     from workbench.flow.gate import Gated
 
 
@@ -34,6 +35,13 @@ def gate(
     ablate: Annotated[
         bool, typer.Option("--ablate", help="What each rule alone removes, and its effect on macro-F1 (dev split).")
     ] = False,
+    ask: Annotated[
+        bool,
+        typer.Option(
+            "--ask", help="First have the models in llm.endpoints answer what the rules llm_judge and llm_label ask."
+        ),
+    ] = False,
+    max_requests: Annotated[int, typer.Option(help="Most requests of --ask; 0 for no limit.", min=0)] = 0,
     as_json: JsonOption = False,
     bench: BenchOption = None,
     settings: SetOption = None,
@@ -51,19 +59,51 @@ def gate(
     if ablate:
         gate_looks.ablate_rules(opened, as_json)
         return
-    if file is None:
+    if ask:
+        result, columns = ask_models(opened, file, max_requests), None
+    elif file is None:
         result, columns = flow.gate_bench(opened), None
     else:
         result, columns = flow.gate_file(opened, file, text=text, label=label, add=add)
     if not as_json:
         show_gated(result)
         return
+    for sentence in result.says:
+        say(sentence)
     for i, row in enumerate(result.verdicts):
         verdicts = [
             {"rule": v.rule, "passed": v.passed, "reason": v.reason, "score": v.score, "tail": v.tail} for v in row
         ]
         kept = columns[i] if columns else {"id": result.samples[i].id, "text": result.samples[i].text}
         show_json({**kept, "passed": all(v.passed for v in row), "verdicts": verdicts})
+
+
+def ask_models(bench: "Bench", file: Path | None, max_requests: int) -> "Gated":
+    """Ask and gate; how it went goes to stderr.
+
+    Raises:
+        UsageError: a file is named.
+    """
+    from workbench.errors import UsageError
+    from workbench.flow.ask import ask_and_gate
+
+    if file is not None:
+        raise UsageError(
+            "--ask asks about candidates of the bench, and a file is named.",
+            "Take it in first: wb gate FILE --add, then: wb gate --ask",
+        )
+    asked, result = ask_and_gate(bench, max_requests=max_requests, progress=say)
+    price = "unknown" if asked.cost is None else f"{asked.cost:f} {asked.currency}"
+    say(
+        f"{asked.answers} new answers of {', '.join(asked.models)}; {asked.junk} without an answer in them. Cost: {price}"
+    )
+    for name in asked.skipped:
+        say(f"{name} was not asked about candidates.")
+    if asked.refused:
+        say(f"{asked.refused} questions were refused.")
+    if asked.left:
+        say(f"{asked.left} questions are left (--max-requests); the same command goes on from there.")
+    return result
 
 
 def show_gated(result: "Gated") -> None:
@@ -77,6 +117,8 @@ def show_gated(result: "Gated") -> None:
         )
         rows.append((rule, len(found), reasons, f"{result.calibration.dropped[rule]:.1%}"))
     show_table("What each rule drops", ["rule", "candidates", "reasons", "of the real rows"], rows, right=[1, 3])
+    for sentence in result.says:
+        show(sentence)
     calibration = result.calibration
     for rule, usual in calibration.usual.items():
         if usual:

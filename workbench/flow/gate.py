@@ -23,8 +23,9 @@ class Gated:
     verdicts: tuple[tuple[Verdict, ...], ...]
     calibration: Calibration
     budget: float
-
     rules: Mapping[str, Rule]
+    says: tuple[str, ...] = ()
+    """What the language models are worth that rules ask for, a sentence each."""
 
     @property
     def odd(self) -> float:
@@ -83,13 +84,13 @@ def gate_bench(bench: Bench) -> Gated:
             writer.changes(changes_of(samples, before))
             for sample, row in zip(samples, verdicts, strict=True):
                 writer.verdicts(sample.id, row)
-    return Gated(
-        tuple(samples),
-        tuple(tuple(row) for row in verdicts),
-        judge.calibration,
-        bench.config.gate.budget,
-        bench.config.gate.rules,
-    )
+    return _gated(bench, judge, samples, verdicts)
+
+
+def _gated(bench: Bench, judge: Judge, samples: Sequence[Sample], verdicts: Sequence[Sequence[Verdict]]) -> Gated:
+    found = tuple(tuple(row) for row in verdicts)
+    gate = bench.config.gate
+    return Gated(tuple(samples), found, judge.calibration, gate.budget, gate.rules, judge.says)
 
 
 def changes_of(samples: Sequence[Sample], before: Sequence[Candidate]) -> list[Change]:
@@ -154,10 +155,4 @@ def _gate_rows(bench: Bench, samples: Sequence[Sample], broken: Mapping[int, Ver
             for i, (sample, row) in enumerate(zip(samples, verdicts, strict=True)):
                 if i not in broken:
                     writer.verdicts(sample.id, row)
-    return Gated(
-        tuple(samples),
-        tuple(tuple(row) for row in verdicts),
-        judge.calibration,
-        bench.config.gate.budget,
-        bench.config.gate.rules,
-    )
+    return _gated(bench, judge, samples, verdicts)

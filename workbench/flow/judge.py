@@ -10,6 +10,7 @@ import numpy as np
 from workbench.bench import Bench
 from workbench.classify import Features, Floats, Head, cross_fit
 from workbench.errors import DataError
+from workbench.flow.marks import Heard, heard
 from workbench.flow.signals import out_of_fold, vectors
 from workbench.gate import Calibration, Check, Compared, Rows, Score, Stack, calibrate, habits, held
 from workbench.records import Sample
@@ -35,6 +36,8 @@ class Judge:
     seen: Mapping[str, Floats]
     """Sample id -> out-of-fold probabilities of the peers."""
     marks: Mapping[str, Mapping[str, float]]
+    says: tuple[str, ...] = ()
+    """What the language models are worth that rules ask for, a sentence each."""
 
     @classmethod
     def of(
@@ -45,7 +48,7 @@ class Judge:
         Args:
             bench: where the real rows are.
             peers: candidates to learn from; those that a check is against, or that are of no known class, are left out.
-            marks: scores that a language model gave: name -> sample id -> score.
+            marks: scores that a language model gave: name -> sample id -> score; those of the stored answers where not given.
 
         Raises:
             DataError: there are no training rows, or fewer than two classes.
@@ -53,6 +56,7 @@ class Judge:
         samples = bench.ledger.samples(split="train")
         if not samples:
             raise DataError("There are no real rows to calibrate the gate on.", "Add some with: wb data add FILE")
+        found = heard(bench, samples) if marks is None else Heard(marks)
         texts, raw = [sample.text for sample in samples], vectors(bench, samples)
         mean = raw.mean(axis=0)
         features = Features.fit(bench.config.classifier, texts, raw)
@@ -63,12 +67,12 @@ class Judge:
             fitted = out_of_fold(bench, samples)
             head = Head.fit(bench.config.classifier, features(texts, raw), [s.label for s in samples])
             head, probabilities, labels, seen = head.at(fitted.temperature), fitted.probabilities, fitted.labels, {}
-        real = Rows(samples, centred(raw, mean), probabilities, labels, marks or {})
+        real = Rows(samples, centred(raw, mean), probabilities, labels, found.marks)
         looks = any(isinstance(rule, Score) and rule.against == "held" for rule in bench.config.gate.rules.values())
         held = [s for split in ("dev", "test") if looks for s in bench.ledger.samples(split=split)]
         nothing = np.full((len(held), len(labels)), np.nan, np.float32)
         others = Rows(held, centred(vectors(bench, held), mean), nothing, labels) if held else None
-        return cls(bench, Compared(real, others), features, head, mean, seen, marks or {})
+        return cls(bench, Compared(real, others), features, head, mean, seen, found.marks, found.says)
 
     @property
     def real(self) -> Rows:

@@ -26,8 +26,8 @@ DEFAULTS: Mapping[str, Any] = {
     "label_agreement": {},
     "sibling": {},
 }
-"""The stack where nothing else is said. Further kinds (`keyword`, `class_words`, `pair_margin`, `pvi`) are
-switched on by naming them."""
+"""The stack where nothing else is said. Further kinds (`keyword`, `class_words`, `pair_margin`, `pvi`, `llm_judge`,
+`llm_label`) are switched on by naming them."""
 
 
 def kinds() -> dict[str, type[Rule]]:

@@ -207,9 +207,11 @@ class Ledger:
             rows = connection.execute(query).all()
         return [Reject(r.place, r.line, r.reason, r.say, r.raw) for r in rows]
 
-    def replies(self, *, unparsed: bool = False) -> list[Reply]:
+    def replies(self, *, unparsed: bool = False, strategy: str = "") -> list[Reply]:
         """Stored replies, oldest first; with `unparsed` only those that a killed command left unread."""
         query = select(t.replies).order_by(t.replies.c.at, t.replies.c.id)
+        if strategy:
+            query = query.where(t.replies.c.strategy == strategy)
         if unparsed:
             query = query.where(t.replies.c.id.not_in(select(t.parses.c.reply)))
         with self._engine.connect() as connection:
