@@ -115,7 +115,8 @@ def write(bench: Bench, recording: Path, judge: Path, count: int) -> None:
     while len(drawn) < count and any(texts.values()):
         label = choice.choice([label for label, some in texts.items() if some])
         drawn.append((label, texts[label].pop()))
-    judge.write_text("".join(f"{i}\t{label}\t{text}\n" for i, (label, text) in enumerate(drawn)), encoding="utf-8")
+    shown = [f"{i}\t{label}\t{' / '.join(text.splitlines())}\n" for i, (label, text) in enumerate(drawn)]
+    judge.write_text("".join(shown), encoding="utf-8")
     print(f"{recording}: {len(lines)} rows; {judge}: {len(drawn)} rows")
 
 
