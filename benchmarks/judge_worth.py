@@ -1,4 +1,4 @@
-"""What a judge that likes everything is worth: published scores of a language model for rows that another one wrote.
+"""What a judge that likes nearly everything is worth: published scores of a language model for rows that another one wrote.
 
     python benchmarks/judge_worth.py
 
@@ -88,13 +88,10 @@ def main() -> None:
     lines = []
     for what, (good, bad) in findings.items():
         found = worth(good, bad)
-        lines.append((what, len(good), len(bad), _shown(found), "used" if found.usable else "not used"))
-        print(found.say("The judge"))
-    print()
-    table(["tells", "good", "bad", "AUC", "by the gate"], lines)
-    dump(
-        {"habit": habit, "agreement": both, "auc": {what: worth(*sides).auc.json() for what, sides in findings.items()}}
-    )
+        passed = [" / ".join(f"{_share(side, least):.0%}" for side in (good, bad)) for least in (8, 9)]
+        lines.append((what, len(good), len(bad), _shown(found), *passed))
+    table(["tells", "good", "bad", "AUC", "good / bad with 8 or more", "good / bad with 9 or more"], lines)
+    dump({"habit": habit, "agreement": both, "auc": {k: worth(*sides).auc.json() for k, sides in findings.items()}})
 
 
 def split(scores: dict[str, float], good: dict[str, bool]) -> tuple[list[float], list[float]]:
@@ -103,6 +100,10 @@ def split(scores: dict[str, float], good: dict[str, bool]) -> tuple[list[float],
     for key in sorted(scores.keys() & good.keys()):
         sides[not good[key]].append(scores[key])
     return sides
+
+
+def _share(scores: Sequence[float], least: float) -> float:
+    return sum(score >= least for score in scores) / max(1, len(scores))
 
 
 def _shown(found: Worth) -> str:

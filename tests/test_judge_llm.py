@@ -24,7 +24,7 @@ from workbench.flow.generate import generate
 from workbench.flow.marks import heard
 from workbench.flow.questions import Questions
 from workbench.gate.answers import read_label, read_score
-from workbench.gate.worth import paired_worth, worth
+from workbench.gate.worth import _newcombe, paired_worth, worth
 from workbench.records import Change, Origin, Sample, Turn
 
 # Answers
@@ -105,14 +105,29 @@ def test_a_judge_that_gives_eight_to_everything_is_worthless():
     found = paired_worth([8] * 60, [8] * 60)
     assert not found.usable
     assert "worthless" in found.say("m")
-    assert "no better than chance (AUC 0.50 [0.38, 0.62], n = 60; 100% of its scores are 8)" in found.say("m")
+    assert "no better than chance (AUC 0.50 [0.40, 0.60], n = 60; 100% of its scores are 8)" in found.say("m")
 
 
 def test_a_judge_that_knows_is_usable_unless_too_little_is_known_of_it():
     assert paired_worth([9] * 60, [8] * 60).usable
-    assert not paired_worth([9] * 4, [8] * 4).usable
+    assert not paired_worth([9] * 3, [8] * 3).usable
     assert not paired_worth([], []).usable
     assert "no score to known rows" in paired_worth([], []).say("m")
+
+
+def test_a_judge_of_which_too_little_is_known_is_not_called_worthless():
+    found = paired_worth([9, 9, 9, 8, 8, 7] * 5, [9, 8, 7, 8, 6, 7] * 5)
+    assert 0.5 < found.auc.low < 0.6
+    assert not found.usable
+    assert "too little or too uncertain" in found.say("m")
+
+
+@pytest.mark.parametrize(
+    ("auc", "good", "bad", "low", "high"),
+    [(1.0, 60, 60, 0.967, 1.0), (0.0, 60, 60, 0.0, 0.033), (0.5, 60, 60, 0.4, 0.6)],
+)
+def test_the_interval_of_an_auc_has_a_width_at_its_ends(auc, good, bad, low, high):
+    assert _newcombe(auc, good, bad) == (pytest.approx(low, abs=2e-3), pytest.approx(high, abs=2e-3))
 
 
 def test_judges_without_knowledge_are_rarely_taken_for_such_with():
@@ -220,7 +235,7 @@ def test_a_judge_that_likes_everything_is_shown_worthless_and_drops_nothing(tmp_
     bench = make_bench(tmp_path, [server], rules)
     asked, gated = ask_and_gate(bench)
     assert accepted(bench) == {*RIGHT, *WRONG}
-    assert re.search(r"m0 is (worthless|not used).* chance \(AUC 0\.\d\d", gated.says[0])
+    assert re.search(r"m0 is worthless .* chance \(AUC 0\.\d\d", gated.says[0])
     if rules == JUDGE:
         assert "100% of its scores are 8" in gated.says[0]
     kind = rules[0].partition(":")[0]

@@ -103,7 +103,7 @@ class _Asking:
                 known = [request for ask in asks for request in self.questions.known(ask)]
                 self._report(f"asking {', '.join(self.done.models)} about known rows")
                 await asyncio.gather(*(self._ask(client, iter(known), outbox) for client in clients))
-                if self.failures:
+                if self.failures or self.done.left:  # what a model is worth is not known yet
                     return
                 useful = {client: [ask for ask in asks if self._useful(ask, client)] for client in clients}
                 rows = self._candidates() if any(useful.values()) else []

@@ -1,13 +1,13 @@
 """How much a judge is worth: whether its scores tell rows that are known to be right from rows that are known to be wrong."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from workbench.metrics import DRAWS, Floats, Ints, Z, cells, resamples, wilson
+from workbench.metrics import DRAWS, Floats, Ints, Z, cells, resamples
 from workbench.records import Metric
 
 LEAST = 0.6
@@ -48,7 +48,8 @@ class Worth:
                 f"chance ({figures})."
             )
         return (
-            f"{name} is not used as a judge: it tells a right from a wrong label hardly better than chance ({figures})."
+            f"{name} is not used as a judge: how well it tells a right from a wrong label is too little or too uncertain "
+            f"({figures}; the lower end is below {LEAST})."
         )
 
 
@@ -73,12 +74,33 @@ def _worth(right: Sequence[float], wrong: Sequence[float], *, paired: bool) -> W
     values, place = np.unique(np.array([*right, *wrong], dtype=np.float64), return_inverse=True)
     a, b = place[: len(right)].astype(np.int64), place[len(right) :].astype(np.int64)
     auc = float(_auc(_counts(a, len(values)), _counts(b, len(values))))
-    low, high = wilson(auc * n, n)
+    low, high = _newcombe(auc, len(right), len(wrong))
     half = Z * float(_draws(a, b, len(values), paired=paired).std(ddof=1))
-    # The wider of two: the bootstrap knows nothing of errors that did not happen, and Wilson's interval, as of n rows that
-    # are each told right or wrong, nothing of ties and pairs.
+    # The wider of two: the bootstrap knows nothing of errors that did not happen, Newcombe's interval nothing of pairs.
     ends = min(low, max(0.0, auc - half)), max(high, min(1.0, auc + half))
     return Worth(Metric("auc", auc, *ends, n), usual, share)
+
+
+def _newcombe(auc: float, good: int, bad: int) -> tuple[float, float]:
+    """Score-like interval of an AUC (Newcombe 2006, method 5): the values that lie within 1.96 of their own standard errors.
+
+    The variance is Hanley and McNeil's for exponential scores, of samples of equal size; at 0 and 1 the interval has a width.
+    """
+    extra = (good + bad) / 2 - 1
+
+    def within(value: float) -> bool:
+        spread = 1 + extra * (1 - value) / (2 - value) + extra * value / (1 + value)
+        return abs(auc - value) <= Z * float(np.sqrt(value * (1 - value) * spread / (good * bad)))
+
+    return _edge(within, auc, 0.0), _edge(within, auc, 1.0)
+
+
+def _edge(within: Callable[[float], bool], inside: float, outside: float) -> float:
+    """Where `within` ends between two values, by bisection."""
+    for _ in range(50):
+        middle = (inside + outside) / 2
+        inside, outside = (middle, outside) if within(middle) else (inside, middle)
+    return inside
 
 
 def _habit(scores: Sequence[float]) -> tuple[tuple[float, ...], float]:
