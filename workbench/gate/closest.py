@@ -45,7 +45,11 @@ def _fill(rows: Rows, others: Rows, mine: Any, theirs: Any, ratio: Floats, index
     everything = len(theirs) == len(others)
     base = others.vectors if everything else others.vectors[theirs]
     found, _ = nearest(rows.vectors[mine] if len(mine) < len(rows) else rows.vectors, base, FINDS)
-    equal = others.once(("equal", "" if everything else others.names[theirs[0]]), lambda: _by_text(others, theirs))
+    if len(mine) == 1:  # an index of the others is not worth its time for one row
+        text = rows.texts[mine[0]]
+        equal = {text: [int(j) for j in theirs if others.texts[j] == text]}
+    else:
+        equal = others.once(("equal", "" if everything else others.names[theirs[0]]), lambda: _by_text(others, theirs))
     for row, near in zip(mine, found.tolist(), strict=True):
         text, own = rows.texts[row], rows.ids[row]
         twin = next((j for j in equal.get(text, ()) if others.ids[j] != own), -1)

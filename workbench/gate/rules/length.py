@@ -15,7 +15,7 @@ class Length(Score):
     """
 
     kind: Literal["length"] = "length"
-    floor: ClassVar[float] = float(np.log(2))
+    floor: ClassVar[float] = float(np.log(2)) + 1e-6  # scores are float32: twice the median is not above
     min_chars: int = 2
     """Shorter rows go in any case."""
     max_chars: int = 2000
@@ -39,7 +39,10 @@ class Length(Score):
     def _medians(self, others: Rows) -> dict[str, float]:
         groups = {label: rows for label, rows in by_label(others.samples).items() if len(rows) >= self.own_median}
         groups[POOLED] = list(others.samples)
-        return {label: float(np.median([_log_length(sample) for sample in rows])) for label, rows in groups.items()}
+        return {
+            label: float(np.median([_log_length(s) for s in rows])) if rows else np.nan
+            for label, rows in groups.items()
+        }
 
 
 def _log_length(sample: Sample) -> float:
