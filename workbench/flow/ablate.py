@@ -67,10 +67,13 @@ def ablate(bench: Bench, progress: Callable[[str], None] = lambda _: None) -> Ab
     measure = _Measure(bench, candidates)
     accepted = [i for i, some in enumerate(failed) if not some]
     worths = []
-    everything = [i for i, some in enumerate(failed) if candidates[i].sample.text.strip()]
-    for rule, extra in [*alone.items(), (NOTHING, [i for i in everything if failed[i]])]:
+    # Without text or real rows of its class there is nothing to train on, whatever the gate says.
+    known = {sample.label for sample in measure.human}
+    usable = {i for i, c in enumerate(candidates) if c.sample.text.strip() and c.sample.label in known}
+    for rule, extra in [*alone.items(), (NOTHING, [i for i in sorted(usable) if failed[i]])]:
         progress(f"without {rule}: {len(extra)} further rows")
-        effect = measure(accepted, sorted({*accepted, *extra})) if extra else None
+        trained = usable.intersection(extra)
+        effect = measure(accepted, sorted({*accepted, *trained})) if trained else None
         dropped = counts[rule] if rule != NOTHING else sum(bool(some) for some in failed)
         worths.append(Worth(rule, dropped, len(extra), effect))
     return Ablation(tuple(worths), dict(overlap), len(candidates), len(accepted), len(measure.dev))

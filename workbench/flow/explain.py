@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from workbench.bench import Bench
 from workbench.flow.judge import Judge
-from workbench.gate import Check, Rows, Rule, Score
+from workbench.gate import Check, Rows, Rule, Score, mended
 from workbench.records import Sample, Verdict
 
 
@@ -43,7 +43,7 @@ def explain(bench: Bench, sample_id: str) -> Explained:
     Raises:
         DataError: there is no such row, or several begin like that.
     """
-    sample = bench.ledger.sample(sample_id)
+    sample = mended(bench.ledger.sample(sample_id), bench.config.gate.rules)
     candidates = bench.ledger.candidates()
     judge = Judge.of(bench, [candidate.sample for candidate in candidates])
     accepted = [c.sample for c in candidates if c.accepted and c.sample.id != sample.id]

@@ -67,14 +67,28 @@ class Rows:
         return type(self)(rows, self.vectors[index], self.probabilities[index], self.labels, self.marks)
 
     def joined(self, other: Self) -> Self:
-        """These rows, then those."""
-        return type(self)(
-            [*self.samples, *other.samples],
-            np.vstack([self.vectors, other.vectors]),
-            np.vstack([self.probabilities, other.probabilities]),
-            self.labels,
-            self.marks,
-        )
+        """These rows, then those. Made to be called row after row: what is known of these is kept, and vectors get room to grow."""
+        vectors, probabilities = self._memo.pop("room", (None, None))
+        vectors = _appended(vectors, self.vectors, other.vectors)
+        probabilities = _appended(probabilities, self.probabilities, other.probabilities)
+        n = len(self) + len(other)
+        rows = [*self.samples, *other.samples]
+        found = type(self)(rows, vectors[:n], probabilities[:n], self.labels, self.marks)
+        found._memo["room"] = (vectors, probabilities)
+        found._memo["texts"] = [*self.texts, *other.texts]
+        found._memo["names"] = np.concatenate([self.names, other.names])
+        found._memo["ids"] = np.concatenate([self.ids, other.ids])
+        return found
+
+
+def _appended(room: Floats | None, old: Floats, new: Floats) -> Floats:
+    """An array that begins with the rows of `old` and `new`: `room`, which begins with `old`, where it is long enough."""
+    n = len(old) + len(new)
+    if room is None or len(room) < n:
+        room = np.empty((2 * n, *old.shape[1:]), dtype=np.float32)
+        room[: len(old)] = old
+    room[len(old) : n] = new
+    return room
 
 
 class Rule(Strict):

@@ -55,7 +55,11 @@ def _fill(rows: Rows, others: Rows, mine: Any, theirs: Any, ratio: Floats, index
     known = scores[at, best] >= 0
     ratio[mine] = np.where(known, scores[at, best], 0)
     index[mine] = np.where(known, near[at, best], -1)
-    equal = others.once(("equal", "" if everything else others.names[theirs[0]]), lambda: _by_text(others, theirs))
+    if len(mine) == 1:  # an index of the others is not worth its time for one row
+        text = rows.texts[mine[0]]
+        equal = {text: [int(j) for j in theirs if others.texts[j] == text]}
+    else:
+        equal = others.once(("equal", "" if everything else others.names[theirs[0]]), lambda: _by_text(others, theirs))
     for row in mine:
         twins = equal.get(rows.texts[row])
         twin = next((j for j in twins if others.ids[j] != rows.ids[row]), -1) if twins else -1

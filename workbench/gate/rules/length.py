@@ -15,11 +15,11 @@ class Length(Score):
     """
 
     kind: Literal["length"] = "length"
-    floor: ClassVar[float] = float(np.log(2))
+    floor: ClassVar[float] = float(np.log(2)) + 1e-6  # scores are float32: twice the median is not above
     min_chars: int = 2
     """Shorter rows go in any case."""
-    max_chars: int = 2000
-    """Longer rows go in any case."""
+    max_chars: int = 0
+    """Longer rows go in any case; 0 for no bound, as dialogues may be long."""
     own_median: int = 20
     """Real rows that a class needs for a median of its own."""
 
@@ -28,7 +28,8 @@ class Length(Score):
         medians = self._medians(others)
         lengths = np.array([_log_length(sample) for sample in rows.samples])
         middle = np.array([medians.get(sample.label, medians[POOLED]) for sample in rows.samples])
-        outside = (lengths < np.log(self.min_chars)) | (lengths > np.log(self.max_chars))
+        most = np.log(self.max_chars) if self.max_chars > 0 else np.inf
+        outside = (lengths < np.log(max(1, self.min_chars))) | (lengths > most)
         return np.where(outside, np.inf, np.abs(lengths - middle)).astype(np.float32)
 
     def why(self, sample: Sample, others: Rows) -> str:
@@ -39,7 +40,10 @@ class Length(Score):
     def _medians(self, others: Rows) -> dict[str, float]:
         groups = {label: rows for label, rows in by_label(others.samples).items() if len(rows) >= self.own_median}
         groups[POOLED] = list(others.samples)
-        return {label: float(np.median([_log_length(sample) for sample in rows])) for label, rows in groups.items()}
+        return {
+            label: float(np.median([_log_length(s) for s in rows])) if rows else np.nan
+            for label, rows in groups.items()
+        }
 
 
 def _log_length(sample: Sample) -> float:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from typing import ClassVar, Literal
+from unicodedata import normalize
 
 import numpy as np
 
@@ -23,7 +24,9 @@ _SCRIPTS = {
     "thai": r"\u0e00-\u0e7f",
 }
 _LETTERS = {name: re.compile(f"[{ranges}]") for name, ranges in _SCRIPTS.items()}
-_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
+OTHER = "other"
+"""All further scripts together."""
 
 
 class Script(Score):
@@ -53,9 +56,9 @@ def _usual(others: Rows) -> Mapping[str, float]:
 
 def _shares(sample: Sample) -> Mapping[str, float]:
     """Script -> share of the letters, in one row."""
-    text = "".join(turn.text for turn in sample.turns)
-    counts: Counter[str] = Counter(_orthography(char) for char in _HAN.findall(text))
-    counts.update({name: len(pattern.findall(text)) for name, pattern in _LETTERS.items()})
+    text = normalize("NFKC", "".join(turn.text for turn in sample.turns))
+    counts = Counter(_script(char) for char in text)
+    counts.pop("", None)
     whole = sum(counts.values())
     return {name: n / whole for name, n in counts.items() if n} if whole else {}
 
@@ -63,7 +66,7 @@ def _shares(sample: Sample) -> Mapping[str, float]:
 def _merged(shares: Mapping[str, float], foreign: str) -> Mapping[str, float]:
     """Han characters as one script, but for the foreign ones."""
     han = sum(shares.get(name, 0.0) for name in ("han", "simplified", "traditional") if name != foreign)
-    rest = {name: share for name, share in shares.items() if name in _SCRIPTS or name == foreign}
+    rest = {name: share for name, share in shares.items() if name in _SCRIPTS or name in (OTHER, foreign)}
     return {**rest, "han": han} if shares else {}
 
 
@@ -76,6 +79,13 @@ def _surplus(shares: Mapping[str, float], expected: Mapping[str, float]) -> floa
 
 
 @cache
+def _script(char: str) -> str:
+    """The script of a letter, empty for what is none."""
+    if _HAN.match(char):
+        return _orthography(char)
+    return next((name for name, pattern in _LETTERS.items() if pattern.match(char)), OTHER if char.isalpha() else "")
+
+
 def _orthography(char: str) -> str:
     simplified, traditional = _has(char, "gb2312"), _has(char, "big5")
     if simplified == traditional:
