@@ -303,6 +303,7 @@ def test_an_allowed_kind_is_not_found_as_another_one():
         ("以下是5条关于退订的样本：", "remark"),
         ("Here are five examples of customer utterances:", "remark"),
         ("Sure! Here are 10 sentences:", "remark"),
+        ("以下是一段关于退订的对话：", "remark"),
         ("标签：退订", "remark"),
         ("Label: refund", "remark"),
         ("我要**退订**流量包", "markup"),
