@@ -20,6 +20,7 @@ class LlmJudge(Score):
     kind: Literal["llm_judge"] = "llm_judge"
     floor: ClassVar[float] = 2.0
 
+    weight: float = Field(default=4.0, gt=0)
     known: int = Field(default=60, ge=1)
     """Real rows that each model is asked about, under their right and under a wrong label."""
     examples: int = Field(default=3, ge=0)

@@ -20,6 +20,7 @@ class LlmLabel(Score):
     kind: Literal["llm_label"] = "llm_label"
     floor: ClassVar[float] = 0.5
 
+    weight: float = Field(default=4.0, gt=0)
     known: int = Field(default=60, ge=1)
     """Real rows that each model is asked about."""
     near: int = Field(default=5, ge=2)
