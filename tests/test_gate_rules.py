@@ -531,19 +531,6 @@ def test_siblings_are_compared_within_their_class_and_copies_of_real_rows_across
     assert NearCopy().score(one, other)[0] == np.inf
 
 
-def test_siblings_are_checked_in_time_that_hardly_grows_with_their_number():
-    rules = {"sibling": Sibling()}
-    compared = Compared(rows([]))
-    spoken = "甲乙丙丁戊己庚辛壬癸子丑寅卯辰巳午未申酉戌亥天地玄黄宇宙洪荒日月盈昃星宿列张寒来暑往秋收冬藏"
-    random = np.random.default_rng(0)
-    texts = ["".join(random.choice(list(spoken), 10)) for _ in range(1500)]
-    asked = rows([row(text, "a", str(i)) for i, text in enumerate(texts)])
-    start = time.process_time()
-    passed = sum(row_[0].passed for row_ in Stack(rules, compared, calibrate(rules, compared, 0.08, 20)).check(asked))
-    assert passed > 1000
-    assert time.process_time() - start < 5
-
-
 def test_rows_joined_one_after_another_are_the_rows_joined_at_once():
     real = in_zh(20)
     grown = real.pick([0])

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from workbench.gate.base import Floats, Rows
 from workbench.similarity import nearest
 
+MANY = 10_000
 FINDS = 4
 """Neighbours by cosine whose characters are compared."""
 
@@ -47,7 +48,9 @@ def _fill(rows: Rows, others: Rows, mine: Any, theirs: Any, ratio: Floats, index
     near = np.asarray(theirs)[found]  # [mine, FINDS]
     ours = [rows.texts[i] for i in mine for _ in range(near.shape[1])]
     others_texts = [others.texts[j] for j in near.ravel()]
-    scores = process.cpdist(ours, others_texts, scorer=fuzz.ratio, dtype=np.float32, workers=-1)
+    # Threads cost more than the few comparisons of a single row.
+    workers = -1 if len(ours) > MANY else 1
+    scores = process.cpdist(ours, others_texts, scorer=fuzz.ratio, dtype=np.float32, workers=workers)
     scores = scores.reshape(near.shape) / 100
     scores[others.ids[near] == rows.ids[mine][:, None]] = -1  # never with itself
     best = scores.argmax(axis=1)
