@@ -12,6 +12,7 @@ from workbench.gate.kinds import kinds, read_rules
 from workbench.gate.rules.artefact import Artefact
 from workbench.gate.rules.format import Format
 from workbench.gate.rules.label_agreement import LabelAgreement
+from workbench.gate.rules.leakage import Leakage
 from workbench.gate.rules.length import Length
 from workbench.gate.rules.near_copy import NearCopy
 from workbench.gate.rules.sibling import Sibling
@@ -188,3 +189,15 @@ def test_a_rule_of_ones_own_is_one_class():
 
 def test_a_gate_without_rules_lets_everything_pass():
     assert stack_of({}).check(rows(sample("x"))) == [[Verdict("gate", True)]]
+
+
+def test_held_out_rows_move_no_threshold_but_that_of_leakage():
+    rules = {"length": Length(), "near_copy": NearCopy(), "leakage": Leakage()}
+    unlike = calibrate(rules, Compared(REAL, rows(sample("明天的天气好不好", "", "t"))), 0.08, 20)
+    copies = rows(*(sample(row.text, "", f"t{i}") for i, row in enumerate(REAL.samples[:4])))
+    alike = calibrate(rules, Compared(REAL, copies), 0.08, 20)
+    assert alike.dropped["leakage"] == 0.4
+    assert unlike.dropped["leakage"] == 0
+    for rule in ("length", "near_copy"):
+        assert alike.thresholds[rule] == unlike.thresholds[rule]
+    assert "leakage" not in alike.scores

@@ -1,7 +1,7 @@
 """Calibrating the rules on real rows, and applying them to candidates."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,8 @@ from workbench.gate.doubt import doubt
 from workbench.records import Sample, Verdict
 
 Bools = npt.NDArray[np.bool_]
+RESERVE = 1 / 8
+"""Part of the budget of rules that look at held-out rows."""
 HUGE = float(np.finfo(np.float32).max)
 USUAL = 0.02
 """Share of the real rows from which a reason is a habit of the data."""
@@ -34,7 +36,8 @@ class Calibration:
     thresholds: Mapping[str, Mapping[str, float]]
     """Rule -> class (or POOLED) -> threshold."""
     scores: Mapping[str, Mapping[str, Floats]]
-    """Rule -> class (or POOLED) -> finite scores of the real rows behind the threshold, sorted."""
+    """Rule -> class (or POOLED) -> scores of the real rows behind the threshold, sorted. Not of rules that look at held-out
+    rows: how like to them a row is must not decide in which order it is reviewed."""
     usual: Mapping[str, frozenset[str]]
     """Check -> reasons that so many real rows show that they are not held against candidates."""
     rows: int
@@ -67,8 +70,12 @@ def calibrate(rules: Mapping[str, Rule], compared: Compared, budget: float, clas
 
     Calibrated rules get shares in proportion to their weights; the common factor is the largest one that keeps the budget,
     found by bisection. Checks and rules with a given threshold are measured and count against the budget, but are not moved.
+    Rules that look at held-out rows get a fixed part of the budget: those rows must not move any other threshold.
     """
     real = compared.real
+    apart = {name for name, rule in rules.items() if isinstance(rule, Score) and rule.against == "held"}
+    reserve = budget * RESERVE if apart else 0.0
+    budget -= reserve
     usual = habits(rules, real.samples)
     hard = {
         name: np.array([bool(held(rule, s, usual[name])) for s in real.samples], dtype=bool)
@@ -83,10 +90,13 @@ def calibrate(rules: Mapping[str, Rule], compared: Compared, budget: float, clas
     }
     sorted_scores = {name: _sorted(found, groups[name]) for name, found in scores.items()}
 
+    def over(share: float, names: Iterable[str]) -> tuple[dict[str, dict[str, float]], dict[str, Bools]]:
+        limits = {n: _limits(rules[n], sorted_scores[n], share) for n in names}  # type: ignore[arg-type]
+        return limits, {n: scores[n] > _per_row(limit, real.names) for n, limit in limits.items()}
+
     def drops(share: float) -> tuple[dict[str, dict[str, float]], dict[str, Bools]]:
-        limits = {n: _limits(rules[n], known, share) for n, known in sorted_scores.items()}  # type: ignore[arg-type]
-        over = {n: s > _per_row(limits[n], real.names) for n, s in scores.items()}
-        return limits, hard | over
+        limits, found = over(share, scores.keys() - apart)
+        return limits, hard | found
 
     # Checks and given thresholds may pass the budget alone, and a budget may be 0: calibrated rules then still drop what is
     # odder than all real rows.
@@ -97,9 +107,12 @@ def calibrate(rules: Mapping[str, Rule], compared: Compared, budget: float, clas
         within = _any(drops(middle)[1], len(real)).mean() <= most if len(real) else True
         low, high = (middle, high) if within else (low, middle)
     limits, dropped = drops(low)
+    held_limits, held_dropped = over(reserve, apart)
+    limits, dropped = limits | held_limits, dropped | held_dropped
     rates = {name: float(dropped[name].mean()) if len(real) else 0.0 for name in rules}
     stack = float(_any(dropped, len(real)).mean()) if len(real) else 0.0
-    known = Calibration(limits, sorted_scores, usual, len(real), rates, stack, 0.0, low)
+    told = {name: known for name, known in sorted_scores.items() if name not in apart}
+    known = Calibration(limits, told, usual, len(real), rates, stack, 0.0, low)
     return replace(known, usual_doubt=_usual_doubt(known, rules, scores, real))
 
 
