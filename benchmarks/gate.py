@@ -21,6 +21,7 @@ from common import ROOT, SHARED, arguments, dump, table
 
 from workbench.bench import Bench
 from workbench.data import Told, read
+from workbench.flow.ablate import ablate
 from workbench.flow.explain import doubtful
 from workbench.flow.gate import Gated, gate_file
 from workbench.keywords import keywords
@@ -45,8 +46,8 @@ def bench_with(folder: Path, files: Sequence[tuple[Path, str]], cache: Path) -> 
     return bench
 
 
-def telecom(folder: Path, cache: Path) -> tuple[list[Any], dict[str, Any]]:
-    """Kept and dropped by kind of flaw."""
+def telecom(folder: Path, cache: Path) -> tuple[list[Any], dict[str, Any], list[Any]]:
+    """Kept and dropped by kind of flaw, the review order, and the rules taken away one at a time."""
     real = [(TELECOM / "train.csv", "train"), (TELECOM / "pool.csv", "train"), (TELECOM / "dev.csv", "dev")]
     bench = bench_with(folder, [*real, (TELECOM / "test.csv", "test")], cache)
     gated, rows = gate_file(bench, TELECOM / "candidates.jsonl", text="text", label="asked", add=True)
@@ -58,7 +59,18 @@ def telecom(folder: Path, cache: Path) -> tuple[list[Any], dict[str, Any]]:
         index = [i for i, name in enumerate(kinds) if name == kind]
         share = [span(sum(not some[i] for i in index), len(index)) for some in (kept, plain)]
         lines.append((kind, len(index), *share))
-    return lines, order(bench, gated, kinds)
+    return lines, order(bench, gated, kinds), ablated(bench)
+
+
+def ablated(bench: Bench) -> list[Any]:
+    """What `wb gate --ablate` shows of the rules that are against any candidate."""
+    found = []
+    for worth in ablate(bench).worths:
+        if worth.dropped:
+            e = worth.effect
+            shown = f"{e.after - e.before:+.3f} [{e.low:+.3f}, {e.high:+.3f}]" if e else ""
+            found.append((worth.rule, worth.dropped, worth.alone, shown))
+    return found
 
 
 def order(bench: Bench, gated: Gated, kinds: Sequence[str]) -> dict[str, Any]:
@@ -177,10 +189,12 @@ def main() -> None:
         print(f"skipped: {TELECOM} is not there (WB_SHARED=...)")
         return
     with tempfile.TemporaryDirectory() as folder:
-        lines, review = telecom(Path(folder) / "telecom", options.cache)
+        lines, review, rules = telecom(Path(folder) / "telecom", options.cache)
         print("Telecom candidates, dropped by\n")
         table(["kind", "n", "the gate", "length, keyword, ratio"], lines)
         print(f"\nReview order: {json.dumps(review)}\n")
+        table(["rule", "against", "alone against", "macro-F1 on dev with it minus without"], rules)
+        print()
         if options.quick:
             return
         read_by: list[Callable[[Path, Path], list[Any]]] = [glm4, glm4_alone, smollm2]
