@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from workbench.errors import one_of
 from workbench.gate import rules
 from workbench.gate.base import Rule, Score
 from workbench.kinds import kinds as known_kinds
+from workbench.kinds import read_kind
 
 DEFAULTS: Mapping[str, Any] = {
     "format": {},
@@ -53,9 +53,6 @@ def read_rules(values: Mapping[str, Any]) -> dict[str, Rule]:
             settings = {}
         if not isinstance(settings, Mapping):
             raise ValueError(f"the rule {name!r} is neither settings nor `off`")
-        kind = settings.get("kind", name)
-        if not isinstance(kind, str) or kind not in known:
-            raise ValueError(f"there is no rule of kind {kind!r}. {one_of(str(kind), known)}")
-        found[name] = known[kind].read({"kind": kind, **settings}, where=f"gate.rules.{name}")
+        found[name] = read_kind(known, name, settings, what="rule", where="gate.rules")
     # Siblings are compared with what was accepted, so those rules must come last.
     return dict(sorted(found.items(), key=lambda item: isinstance(item[1], Score) and item[1].against == "siblings"))

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from workbench import kinds as any_kinds
-from workbench.errors import one_of
 from workbench.generate import strategies
 from workbench.generate.base import Strategy
+from workbench.kinds import read_kind
 
 DEFAULTS: Mapping[str, Any] = {"minority": {}, "pair": {}, "paraphrase": {}, "slots": {}, "handwritten": {}}
 
@@ -32,8 +32,5 @@ def read_strategies(values: Mapping[str, Any]) -> dict[str, Strategy]:
             settings = {}
         if not isinstance(settings, Mapping):
             raise ValueError(f"the strategy {name!r} is not a mapping of settings")
-        kind = settings.get("kind", name)
-        if not isinstance(kind, str) or kind not in known:
-            raise ValueError(f"there is no strategy of kind {kind!r}. {one_of(str(kind), known)}")
-        found[name] = known[kind].read({"kind": kind, **settings}, where=f"generate.strategies.{name}")
+        found[name] = read_kind(known, name, settings, what="strategy", where="generate.strategies")
     return found
