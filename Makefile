@@ -11,8 +11,8 @@ demo: .venv/core                ## Install the core (no torch) and go from 276 d
 test: .venv/dev                 ## Fast tests, under two minutes
 	$(BIN)/python -m pytest -q -n 2
 
-check: .venv/dev lint test      ## All that CI runs: lint, types, layers, fast tests, then the slow, model, browser and wheel ones
-	$(BIN)/python -m pytest -q -m "slow or model or browser or wheel"
+check: .venv/dev lint test      ## All that CI runs: lint, types, layers, fast tests, then the slow, model, browser, server and wheel ones
+	$(BIN)/python -m pytest -q -m "slow or model or browser or server or wheel"
 
 lint: .venv/dev                 ## Style, types, import layers, generated docs
 	$(BIN)/ruff check .
@@ -36,5 +36,5 @@ clean:                          ## Remove what make made
 	touch $@
 
 .venv/dev: .venv/core
-	$(PIP) -e '.[excel,hf,zh,dev]'
+	$(PIP) -e '.[excel,hf,zh,review,serve,dev]'
 	touch $@

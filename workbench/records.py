@@ -105,6 +105,35 @@ class Verdict:
     """Share of the real rows (of the class, or of the small classes) that are as suspicious or more; None where it says nothing."""
 
 
+Decision = Literal["approve", "edit", "relabel", "reject"]
+DECISIONS: tuple[Decision, ...] = ("approve", "edit", "relabel", "reject")
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What one person said of one row."""
+
+    sample: str
+    task: str
+    """The `uid` of the task that was put to the person."""
+    decision: Decision | Literal["skip"]
+    reviewer: str
+    at: str
+    """When, as ISO 8601 in UTC."""
+    seconds: float | None = None
+    """Time spent on it, as the labelling page measured it."""
+    text: str = ""
+    """The corrected text, as typed; empty unless the decision is `edit`."""
+    label: str = ""
+    """The correct class; empty unless the decision is `relabel`."""
+    reasons: tuple[str, ...] = ()
+    """Why it was rejected, as slugs."""
+    naturalness: int | None = None
+    """1 to 5."""
+    final: bool = False
+    """It settles a disagreement of others."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One line of the diagnosis."""

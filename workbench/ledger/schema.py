@@ -12,13 +12,19 @@ parses       which replies were turned into samples and rejects, and by which op
 verdicts     what each gate rule said; the newest operation's verdicts count
 versions     a training set, named by its content, and its rows
 runs         a training or evaluation, and its folder
+projects     the Label Studio project that tasks of a kind (review, dialogues, rating) go to; the newest of a kind counts
+asked        tasks to be put to people, stored before they go out
+delivered    tasks that a project was seen to hold
+annotations  what people answered, as it came; of one annotation the newest state counts
+withdrawn    annotations that their authors deleted
+reviews      what was read from annotations of candidates; and rows that a failed sample holds back until someone looks
 openings     every time that the test split was read for a verdict
 """
 
 from sqlalchemy import JSON, Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
 metadata = MetaData()
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 operations = Table(
     "operations", metadata,
@@ -166,4 +172,73 @@ openings = Table(
     Column("operation", Integer, ForeignKey("operations.id"), nullable=False),
     Column("rows_hash", String(16), nullable=False),
     Column("why", Text, nullable=False),
+)  # fmt: skip
+
+projects = Table(
+    "projects", metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("operation", Integer, ForeignKey("operations.id"), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("config", String(16), nullable=False),
+)  # fmt: skip
+
+asked = Table(
+    "asked", metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("uid", String(64), primary_key=True),
+    Column("operation", Integer, ForeignKey("operations.id"), nullable=False),
+    Column("sample", String(32), nullable=False),
+    Column("queue", String(16), nullable=False),
+    Column("lot", Text, nullable=False),
+    Column("shown", JSON, nullable=False),
+    Index("asked_by_sample", "sample"),
+)  # fmt: skip
+
+delivered = Table(
+    "delivered", metadata,
+    Column("project", Integer, ForeignKey("projects.id"), primary_key=True),
+    Column("uid", String(64), primary_key=True),
+    Column("operation", Integer, ForeignKey("operations.id"), nullable=False),
+)  # fmt: skip
+
+annotations = Table(
+    "annotations", metadata,
+    Column("id", String(16), primary_key=True),
+    Column("operation", Integer, ForeignKey("operations.id"), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("uid", String(64), nullable=False, index=True),
+    Column("project", Integer, ForeignKey("projects.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("annotator", Text, nullable=False),
+    Column("created", String(32), nullable=False),
+    Column("updated", String(32), nullable=False),
+    Column("seconds", Float),
+    Column("skipped", Boolean, nullable=False),
+    Column("result", JSON, nullable=False),
+)  # fmt: skip
+
+withdrawn = Table(
+    "withdrawn", metadata,
+    Column("annotation", String(16), ForeignKey("annotations.id"), primary_key=True),
+    Column("operation", Integer, ForeignKey("operations.id"), nullable=False),
+)  # fmt: skip
+
+reviews = Table(
+    "reviews", metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("operation", Integer, ForeignKey("operations.id"), nullable=False),
+    Column("annotation", String(16), nullable=False, index=True),
+    Column("sample", String(32), nullable=False, index=True),
+    Column("task", String(64), nullable=False),
+    Column("decision", String(8), nullable=False),
+    Column("reviewer", Text, nullable=False),
+    Column("at", String(32), nullable=False),
+    Column("seconds", Float),
+    Column("text", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("reasons", JSON, nullable=False),
+    Column("naturalness", Integer),
+    Column("final", Boolean, nullable=False),
 )  # fmt: skip

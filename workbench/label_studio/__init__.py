@@ -1,0 +1,1 @@
+"""Label Studio: the client, and a local server. Its errors end here."""

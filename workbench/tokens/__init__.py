@@ -1,0 +1,1 @@
+"""Special tokens of annotated dialogues: vocabulary, render, parse, coverage."""
