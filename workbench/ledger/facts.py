@@ -84,18 +84,22 @@ class Judgement:
 
 def judgement(reviews: Sequence[Review]) -> Judgement:
     """What reviews come to, oldest first: a final one stands, else what all say; of each person the newest counts."""
-    finals = [review for review in reviews if review.final and review.decision not in ("skip", "hold")]
+    finals = [review for review in reviews if review.final]
     if finals:
-        return Judgement(finals[-1].decision, finals[-1])  # type: ignore[arg-type]  # neither skip nor hold
+        return _of(finals[-1])
     newest = {review.reviewer: review for review in reviews if review.decision != "hold"}
     decided = [review for review in newest.values() if review.decision != "skip"]
     if len({(review.decision, review.text, review.label) for review in decided}) > 1:
         return Judgement("disputed")
-    if decided:
-        return Judgement(decided[-1].decision, decided[-1])  # type: ignore[arg-type]  # neither skip nor hold
     if newest:
-        return Judgement("skipped")
+        return _of((decided or list(newest.values()))[-1])
     return Judgement("withheld" if reviews else "unseen")
+
+
+def _of(review: Review) -> Judgement:
+    if review.decision == "skip" or review.decision == "hold":
+        return Judgement("skipped")
+    return Judgement(review.decision, review)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,8 @@ Kind = Literal["review", "dialogues", "rating"]
 class Project:
     """Where tasks of a kind go."""
 
-    id: int
+    place: str
+    """What tells it from every other one: numbers are used again when a project is deleted."""
     kind: Kind
     url: str
     number: int
@@ -168,7 +173,7 @@ class Annotation:
     id: str
     kind: Kind
     uid: str
-    project: int
+    place: str
     number: int
     """Its number in that Label Studio."""
     annotator: str

@@ -1,6 +1,6 @@
 """Reading what was put to people, and what they said."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Engine, Select, func, select
@@ -20,7 +20,7 @@ class People:
         """Where tasks of this kind go now."""
         query = select(t.projects).where(t.projects.c.kind == kind).order_by(t.projects.c.id.desc()).limit(1)
         row = next(self._rows(query), None)
-        return Project(row.id, row.kind, row.url, row.number, row.config) if row else None
+        return Project(row.place, row.kind, row.url, row.number, row.config) if row else None
 
     def asked(self, kind: Kind) -> list[Asked]:
         """Every task of this kind, in the order in which they were planned."""
@@ -38,9 +38,9 @@ class People:
         query = select(t.lots).order_by(t.lots.c.operation, t.lots.c.sample)
         return [Lot(r.sample, r.lot, r.label, r.prompt, r.forced) for r in self._rows(query)]
 
-    def delivered(self, project: int) -> set[str]:
+    def delivered(self, place: str) -> set[str]:
         """Tasks that a project was seen to hold, by uid."""
-        return {row.uid for row in self._rows(select(t.delivered.c.uid).where(t.delivered.c.project == project))}
+        return {row.uid for row in self._rows(select(t.delivered.c.uid).where(t.delivered.c.place == place))}
 
     def annotations(self, kind: Kind) -> list[Annotation]:
         """The newest state of each annotation that was not withdrawn, in the order in which they came."""
@@ -51,21 +51,23 @@ class People:
         )
         return [_annotation(row) for row in self._rows(query)]
 
-    def reviews(self, samples: Sequence[str] | None = None) -> dict[str, list[Review]]:
-        """Sample -> its reviews that stand, oldest first."""
+    def said(self) -> list[tuple[str, Review]]:
+        """Every review that stands, oldest first, with the annotation that it was read from; empty for what is held back."""
         query = select(t.reviews).where((t.reviews.c.annotation == "") | t.reviews.c.annotation.in_(_current()))
-        if samples is not None:
-            query = query.where(t.reviews.c.sample.in_(samples))
+        return [(row.annotation, _review(row)) for row in self._rows(query.order_by(t.reviews.c.id))]
+
+    def reviews(self) -> dict[str, list[Review]]:
+        """Sample -> its reviews that stand, oldest first."""
         found: dict[str, list[Review]] = {}
-        for row in self._rows(query.order_by(t.reviews.c.id)):
-            found.setdefault(row.sample, []).append(_review(row))
+        for _, review in self.said():
+            found.setdefault(review.sample, []).append(review)
         return found
 
-    def cursor(self, project: int) -> str:
+    def cursor(self, place: str) -> str:
         """How far a project was read; empty where it was not."""
         query = select(t.operations.c.details).where(t.operations.c.stage == "review", t.operations.c.kind == "pull")
         rows = self._rows(query.order_by(t.operations.c.id.desc()))
-        return next((str(row.details["cursor"]) for row in rows if row.details.get("project") == project), "")
+        return next((str(row.details["cursor"]) for row in rows if row.details.get("place") == place), "")
 
     def most_accepted(self) -> dict[str, int]:
         """Class -> accepted rows that it had, at most, when rows were put to people."""
@@ -88,7 +90,7 @@ def _current() -> Select[tuple[str]]:
             t.annotations.c.id,
             func.row_number()
             .over(
-                partition_by=(t.annotations.c.project, t.annotations.c.uid, t.annotations.c.number),
+                partition_by=(t.annotations.c.place, t.annotations.c.uid, t.annotations.c.number),
                 order_by=(t.annotations.c.updated.desc(), t.annotations.c.operation.desc()),
             )
             .label("place"),
@@ -99,7 +101,7 @@ def _current() -> Select[tuple[str]]:
 
 def _annotation(row: Any) -> Annotation:
     return Annotation(
-        row.id, row.kind, row.uid, row.project, row.number, row.annotator, row.created, row.updated, row.seconds,
+        row.id, row.kind, row.uid, row.place, row.number, row.annotator, row.created, row.updated, row.seconds,
         row.skipped, row.result,
     )  # fmt: skip
 

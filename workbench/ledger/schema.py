@@ -179,6 +179,7 @@ projects = Table(
     "projects", metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("operation", Integer, ForeignKey("operations.id"), nullable=False),
+    Column("place", String(16), nullable=False),
     Column("kind", String(16), nullable=False),
     Column("url", Text, nullable=False),
     Column("number", Integer, nullable=False),
@@ -210,7 +211,7 @@ asked = Table(
 
 delivered = Table(
     "delivered", metadata,
-    Column("project", Integer, ForeignKey("projects.id"), primary_key=True),
+    Column("place", String(16), primary_key=True),
     Column("uid", String(64), primary_key=True),
     Column("operation", Integer, ForeignKey("operations.id"), nullable=False),
 )  # fmt: skip
@@ -221,7 +222,7 @@ annotations = Table(
     Column("operation", Integer, ForeignKey("operations.id"), nullable=False),
     Column("kind", String(16), nullable=False),
     Column("uid", String(64), nullable=False, index=True),
-    Column("project", Integer, ForeignKey("projects.id"), nullable=False),
+    Column("place", String(16), nullable=False),
     Column("number", Integer, nullable=False),
     Column("annotator", Text, nullable=False),
     Column("created", String(32), nullable=False),

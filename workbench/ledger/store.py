@@ -195,6 +195,12 @@ class Ledger:
             rows = connection.execute(query).all()
         return [(operations[r.operation], Change(r.sample, r.field, r.value, r.reason)) for r in rows]
 
+    def changed(self, reason: str) -> set[tuple[str, str]]:
+        """Samples and their fields that were changed for this reason."""
+        query = select(t.changes.c.sample, t.changes.c.field).where(t.changes.c.reason == reason)
+        with self._engine.connect() as connection:
+            return {(row.sample, row.field) for row in connection.execute(query)}
+
     def change_counts(self, operation: int) -> Counter[str]:
         """How many changes of each reason an operation made."""
         query = select(t.changes.c.reason, func.count()).where(t.changes.c.operation == operation)

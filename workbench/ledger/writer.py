@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, insert, select
 from sqlalchemy.dialects.sqlite import insert as insert_or_keep
 
 from workbench.ledger import schema as t
-from workbench.ledger.facts import Annotation, Asked, Lot
+from workbench.ledger.facts import Annotation, Asked, Lot, Project
 from workbench.records import Change, Reject, Review, Sample, Turn, Verdict, digest
 
 CHUNK = 10_000
@@ -64,12 +64,9 @@ class Writer:
         """Note that the test split is being read for a verdict."""
         self._put(t.openings, [{"rows_hash": rows_hash, "why": why}])
 
-    def project(self, kind: str, url: str, number: int, config: str) -> int:
-        """Tasks of this kind go there from now on. Returns the id of the project."""
-        row = {"kind": kind, "url": url, "number": number, "config": config, "operation": self.operation}
-        key = self._connection.execute(insert(t.projects).values(**row)).inserted_primary_key
-        assert key is not None  # SQLite always reports it
-        return int(key[0])
+    def project(self, project: Project) -> None:
+        """Tasks of this kind go there from now on."""
+        self._put(t.projects, [asdict(project)])
 
     def lots(self, rows: Sequence[Lot]) -> None:
         """Append members of lots; a row stays in the lot that it is in."""
@@ -79,9 +76,9 @@ class Writer:
         """Append tasks for people; one that was asked before stays as it is."""
         self._put(t.asked, [asdict(row) | {"reviewers": list(row.reviewers)} for row in rows], keep=True)
 
-    def delivered(self, project: int, uids: Sequence[str]) -> None:
+    def delivered(self, place: str, uids: Sequence[str]) -> None:
         """Note that a project holds these tasks."""
-        self._put(t.delivered, [{"project": project, "uid": uid} for uid in uids], keep=True)
+        self._put(t.delivered, [{"place": place, "uid": uid} for uid in uids], keep=True)
 
     def annotations(self, rows: Sequence[Annotation]) -> None:
         """Append what people submitted, as it came."""
