@@ -19,6 +19,7 @@ from workbench.generate import GenerateConfig
 from workbench.ledger import Ledger
 from workbench.llm import LlmConfig
 from workbench.review import ReviewConfig
+from workbench.tokens import TokensConfig
 from workbench.train import TrainConfig
 
 FILE = "wb.yaml"
@@ -73,6 +74,7 @@ class Config(Strict):
     review: ReviewConfig = ReviewConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    tokens: TokensConfig = TokensConfig()
     run: RunConfig = RunConfig()
 
 
