@@ -18,6 +18,7 @@ from workbench.gate import GateConfig
 from workbench.generate import GenerateConfig
 from workbench.ledger import Ledger
 from workbench.llm import LlmConfig
+from workbench.serve import ServeConfig
 from workbench.train import TrainConfig
 
 FILE = "wb.yaml"
@@ -67,6 +68,7 @@ class Config(Strict):
     gate: GateConfig = GateConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    serve: ServeConfig = ServeConfig()
     run: RunConfig = RunConfig()
 
 

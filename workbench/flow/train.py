@@ -143,8 +143,8 @@ def training_rows(bench: Bench, rows: Rows) -> list[Sample]:
     return [*human, *chosen]
 
 
-def predict(bench: Bench, run: Path, samples: Sequence[Sample]) -> Prediction:
-    """Predict samples with the model of a run.
+def load(bench: Bench, run: Path) -> Classifier:
+    """The model of a run.
 
     Raises:
         DataError: the run was trained with another encoder than the bench has now.
@@ -156,6 +156,16 @@ def predict(bench: Bench, run: Path, samples: Sequence[Sample]) -> Prediction:
             f"than this bench has now ({bench.encoder.name}).",
             "Set encoder.name back, or train again.",
         )
+    return model
+
+
+def predict(bench: Bench, run: Path, samples: Sequence[Sample]) -> Prediction:
+    """Predict samples with the model of a run.
+
+    Raises:
+        DataError: see `load`.
+    """
+    model = load(bench, run)
     features = model.features([sample.text for sample in samples], vectors(bench, samples))
     labels = model.head.labels
     column = {label: i for i, label in enumerate(labels)}
