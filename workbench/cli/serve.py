@@ -1,5 +1,6 @@
 """`wb serve`: a trained model behind HTTP."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,7 +48,6 @@ def serve(
         say("Stop with Ctrl-C.")
 
     opened = open_bench(bench, [*(settings or []), *overrides])
-    try:
+    with suppress(KeyboardInterrupt):  # the way it ends
         serve_label_studio(opened, model, ready=ready, log=say)
-    except KeyboardInterrupt:
-        say("Stopped.")
+    say("Stopped.")

@@ -1,7 +1,9 @@
 """Serve the model of a run: load it, listen, answer until told to stop."""
 
+import os
 import socket
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -10,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from workbench.bench import Bench
-from workbench.encode import open_encoder
-from workbench.errors import DataError, ServiceError, need
+from workbench.encode import Cached, Encoder, open_encoder
+from workbench.errors import ServiceError, need
 from workbench.flow.train import load
 from workbench.runs import MANIFEST, find_run, read_json
 from workbench.serve import ServeConfig, label_studio_app
@@ -21,59 +23,69 @@ if TYPE_CHECKING:
 
 _STOPPING = 5
 """Seconds that requests in flight get when the server is stopped."""
+_CHUNK = 64
+"""Texts that are computed at a time."""
+_REMEMBERED = 50_000
+"""Texts whose probabilities are kept in memory."""
 
 
 class RunPredictor:
     """The classifier of a training run behind the `Predictor` protocol; its version is the name of the run."""
 
-    def __init__(self, bench: Bench, run: Path) -> None:
-        self._model = load(bench, run)
-        # Not the bench's own: its cache would keep every text that was ever asked.
-        self._encoder = open_encoder(bench.config.encoder)
+    def __init__(self, run: Path, encoder: Encoder) -> None:
+        self._model, self._encoder = load(run, encoder), encoder
         self._lock = Lock()  # the engines of encoders are not made for two threads
+        self._recent: dict[str, npt.NDArray[np.float32]] = {}
         self.version = run.name
         self.labels = self._model.head.labels
         # What is loaded on first use is loaded now: Label Studio waits one second for /health and three for /setup.
         self.predict(["warm"])
 
     def predict(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Probabilities [n, classes] of n texts; rows sum to 1."""
-        with self._lock:
-            features = self._model.features(texts, self._encoder.encode(texts))
-        return self._model.head.probabilities(features)
+        """Probabilities [n, classes] of n texts; rows sum to 1.
+
+        What was computed is remembered: a client that gave up waiting finds it done when it asks again.
+        """
+        found = {text: row for text in texts if (row := self._recent.get(text)) is not None}
+        unknown = [text for text in dict.fromkeys(texts) if text not in found]
+        for start in range(0, len(unknown), _CHUNK):
+            chunk = unknown[start : start + _CHUNK]
+            # Held for one chunk only: a single text need not wait for thousands of others.
+            with self._lock:
+                rows = self._model.head.probabilities(self._model.features(chunk, self._encoder.encode(chunk)))
+                found.update(zip(chunk, rows, strict=True))
+                self._recent.update(zip(chunk, rows, strict=True))
+                for old in list(islice(self._recent, max(0, len(self._recent) - _REMEMBERED))):
+                    del self._recent[old]
+        return np.stack([found[text] for text in texts]) if texts else np.zeros((0, len(self.labels)), np.float32)
 
 
-def servable(bench: Bench) -> list[str]:
-    """Runs whose model this bench can use now, newest first, those of gated rows before all others."""
-    if not bench.runs.is_dir():
-        return []
+def servable(bench: Bench, encoder: Encoder) -> list[str]:
+    """Runs whose model can be used with this encoder: those of gated rows first, each kind newest first."""
     names = [path.parent.name for path in bench.runs.glob(f"*/{MANIFEST}")]
     names.sort(key=lambda name: (name[:15], len(name), name), reverse=True)  # seconds, then number within the second
     facts = {name: read_json(bench.runs / name / MANIFEST) for name in names}
     fit = [
         name
         for name in names
-        if facts[name]["kind"] == "train" and facts[name].get("fingerprint") == bench.encoder.fingerprint
+        if facts[name]["kind"] == "train" and facts[name].get("fingerprint") == encoder.fingerprint
     ]
     return sorted(fit, key=lambda name: facts[name].get("rows_from") != "gated")
 
 
-def open_model(bench: Bench, name: str = "") -> RunPredictor:
-    """The model of the run called `name`; without a name that of the newest run of gated rows, or else of the newest.
+def open_model(bench: Bench, name: str = "") -> tuple[RunPredictor, list[str]]:
+    """The model of the run called `name`, and all runs that could be served; without a name the first of those.
 
     Raises:
         DataError: there is no such run, or none of this bench's encoder.
     """
-    if name:
-        return RunPredictor(bench, find_run(bench.runs, name, "train"))
-    known = servable(bench)
-    if not known:
-        find_run(bench.runs, "last", "train")  # says so, where there is none at all
-        raise DataError(
-            f"No training run in {bench.runs} was made with the encoder that this bench has now ({bench.encoder.name}).",
-            "Set encoder.name back, or train again with: wb train",
-        )
-    return RunPredictor(bench, bench.runs / known[0])
+    run = find_run(bench.runs, name or "last", "train")  # says so, where there is none at all
+    # The bench's vectors are read, since what is asked are mostly its own rows; texts from elsewhere are not kept on disk.
+    encoder = Cached(open_encoder(bench.config.encoder), bench.root / "cache" / "vectors", store=False)
+    known = servable(bench, encoder)
+    if not name and known:
+        run = bench.runs / known[0]
+    return RunPredictor(run, encoder), known
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -86,8 +98,9 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as exc:
+        why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc.strerror or exc
         raise ServiceError(
-            f"Cannot listen on {host}, port {port}: {exc.strerror or exc}.",
+            f"Cannot listen on {host}, port {port}: {why}.",
             "Choose another port with --port (0 takes a free one), or end what listens there.",
         ) from exc
 
@@ -122,8 +135,8 @@ def serve_label_studio(
     need("fastapi", extra="serve", feature="`wb serve`")
     need("uvicorn", extra="serve", feature="`wb serve`")
     with listen(config.host, config.port) as listening:
-        predictor = open_model(bench, model)
-        app = label_studio_app(predictor, config, versions=servable(bench), log=log)
+        predictor, versions = open_model(bench, model)
+        app = label_studio_app(predictor, config, versions=versions, log=log)
         ready(url_of(listening), predictor)
         run_app(app, listening)
 

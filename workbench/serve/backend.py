@@ -104,8 +104,9 @@ def label_studio_routes(
             for count, why in ((found.without_text, "without text"), (found.without_class, "without a known class"))
             if count
         ]
+        tasks = "1 task" if len(request.tasks) == 1 else f"{len(request.tasks)} tasks"
         seconds = perf_counter() - start
-        log(f"predict: {', '.join([f'{len(request.tasks)} tasks', *skipped])}, {seconds:.2f} s")
+        log(f"predict: {', '.join([tasks, *skipped])}, {seconds:.2f} s")
         return {"results": found.results}
 
     @router.get("/versions")
