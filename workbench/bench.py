@@ -19,6 +19,7 @@ from workbench.generate import GenerateConfig
 from workbench.ledger import Ledger
 from workbench.llm import LlmConfig
 from workbench.review import ReviewConfig
+from workbench.serve import ServeConfig
 from workbench.tokens import TokensConfig
 from workbench.train import TrainConfig
 
@@ -75,6 +76,7 @@ class Config(Strict):
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     tokens: TokensConfig = TokensConfig()
+    serve: ServeConfig = ServeConfig()
     run: RunConfig = RunConfig()
 
 

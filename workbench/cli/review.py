@@ -26,7 +26,9 @@ def register(parent: typer.Typer) -> None:
 def push(
     sample: Annotated[
         float | None,
-        typer.Option(help="Look at this share of each lot, whatever is found; acceptance sampling where not given.", min=0, max=1),
+        typer.Option(
+            help="Look at this share of each lot, whatever is found; acceptance sampling where not given.", min=0, max=1
+        ),
     ] = None,
     whole: Annotated[
         list[str] | None, typer.Option("--all", help="A class of which every candidate is looked at; may be repeated.")

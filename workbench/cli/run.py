@@ -39,7 +39,10 @@ def demo(
         bool, typer.Option("--shuffle-labels", help="Shuffle the classes of the recorded rows: must not look improved.")
     ] = False,
     review: Annotated[
-        bool, typer.Option("--review", help="With human review in a real Label Studio; scripted decisions stand in for people.")
+        bool,
+        typer.Option(
+            "--review", help="With human review in a real Label Studio; scripted decisions stand in for people."
+        ),
     ] = False,
     settings: SetOption = None,
 ) -> None:

@@ -86,7 +86,8 @@ def worst_error(size: int, points: Sequence[Point]) -> float:
     # Fewer defects than the lowest limit cannot break one; above the highest, acceptance only becomes rarer.
     bad = np.arange(said.min() + 1, min(said.max() + 1, size) + 1)
     wrong = sum(
-        (found * (bad[:, None] > limit)).sum(axis=1) for found, limit in zip(walk(size, points, bad), limits, strict=True)
+        (found * (bad[:, None] > limit)).sum(axis=1)
+        for found, limit in zip(walk(size, points, bad), limits, strict=True)
     )
     return float(np.max(wrong))
 

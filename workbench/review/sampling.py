@@ -19,7 +19,6 @@ from pydantic import Field
 
 from workbench.config import Strict
 from workbench.errors import DataError
-from workbench.metrics import Floats
 from workbench.records import Metric, digest
 from workbench.review.hypergeometric import exactly, least_bad, log_choose, most_bad
 from workbench.review.plans import SLACK, Point, design
@@ -73,7 +72,9 @@ class Looked:
 
     def __post_init__(self) -> None:
         bad = self.defects if self.bad is None else self.bad
-        if not (0 <= self.defects <= self.seen <= self.size and self.defects <= bad <= self.size - self.seen + self.defects):
+        if not (
+            0 <= self.defects <= self.seen <= self.size and self.defects <= bad <= self.size - self.seen + self.defects
+        ):
             found = "" if self.bad is None else f", and {self.bad} in all"
             raise DataError(
                 f"A lot of {self.size} rows cannot have {self.defects} defects in {self.seen} rows looked at{found}.",
