@@ -23,11 +23,13 @@ from workbench.errors import DataError, ServiceError, WorkbenchError
 from workbench.flow import serve as flow
 from workbench.flow.serve import RunPredictor, listen, open_model, servable
 from workbench.flow.train import predict, train
+from workbench.label_studio.labelling import problems, read, with_choices
 from workbench.records import Sample, Turn
 from workbench.serve import ServeConfig, label_studio_app
 from workbench.serve.fill import control, fill
 
-REVIEW = find("label_configs", "review.xml").read_text("utf-8")
+LABELS = ("查余额", "退订", "投诉")
+REVIEW = with_choices(find("label_configs", "review.xml").read_text("utf-8"), "new_label", LABELS)
 PLAIN = """<View><Text name="utterance" value="$query"/>
 <Choices name="intent" toName="utterance"><Choice value="查余额"/><Choice value="退订"/><Choice value="别的"/></Choices></View>"""
 DYNAMIC = (
@@ -35,7 +37,6 @@ DYNAMIC = (
     '<Choices name="sure" toName="t"><Choice value="yes"/><Choice value="no"/></Choices></View>'
 )
 TOKEN = "c0ffee" * 6 + "abcd"
-LABELS = ("查余额", "退订", "投诉")
 
 
 class Words:
@@ -107,10 +108,12 @@ def test_the_review_config_gets_a_new_label_and_never_a_verdict(ask):
     (found,) = predicted(ask, [task("我要投诉", label="退订", label_options=options, examples=[])], REVIEW)
     assert [item["from_name"] for item in found["result"]] == ["new_label"]
     assert found["result"][0]["value"] == {"choices": ["投诉"]}
+    assert problems(read(REVIEW), found["result"]) == []
 
 
 def test_classes_called_like_verdicts_still_fill_no_verdict():
-    assert control(REVIEW, ["approve", "reject", "edit"]).name == "new_label"
+    classes = ["approve", "reject", "edit"]
+    assert control(with_choices(REVIEW, "new_label", classes), classes).control.name == "new_label"
 
 
 def test_of_dynamic_choices_only_those_the_task_offers_are_chosen_and_their_probability_is_not_scaled_up(ask):
