@@ -65,7 +65,8 @@ def prediction(beside: Beside) -> list[dict[str, Any]]:
 
 def evidence(verdicts: Sequence[Verdict], certainty: float, suggested: str, other: float) -> list[str]:
     """Sentences on what is odd about a row: the rules that find few real rows as odd, then the classifier."""
-    odd = sorted((v.tail, v) for v in verdicts if v.tail is not None and v.tail <= ODD and v.score is not None)
+    told = [(v.tail, v) for v in verdicts if v.tail is not None and v.tail <= ODD and v.score is not None]
+    odd = sorted(told, key=lambda item: item[0])
     said = [f"{v.rule}: {v.score:.2f}, as high in {tail:.0%} of the real rows" for tail, v in odd[:4]]
     if suggested:
         said.append(f"classifier: this class {certainty:.0%}, {suggested} {other:.0%}")

@@ -110,6 +110,8 @@ def _pull_project(
             new += [found for number, found in now.items() if number not in before or before[number].id != found.id]
             gone += [old for number, old in before.items() if number not in now]
             known[seen.uid] = now
+        if not new and not gone:  # known already: every look goes back a little in time
+            continue
         taken = reader.take(new, gone)
         _store(bench, place, batch[-1].changed, new, gone, taken)
         pulled.count(new, gone, taken)
