@@ -174,9 +174,8 @@ def test_a_stray_key_chooses_no_class_and_no_verdict_is_no_review(api, anna):
     anna.press("Control+Enter")
     anna.page.get_by_text("Choose a verdict").wait_for()
     assert api.annotations(number) == {"row-00": []}
-    anna.page.keyboard.press("Enter")
+    anna.page.locator(".ant-modal-confirm-btns button").click()
     anna.page.get_by_text("Choose a verdict").wait_for(state="hidden")
-    anna.page.locator("body").click(position={"x": 700, "y": 780})
     anna.press("r", "1")
     anna.submit()
     (review,) = api.annotations(number)["row-00"]
