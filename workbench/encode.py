@@ -131,10 +131,13 @@ class HashedNgrams:
 
 
 class Cached:
-    """An encoder that computes each text once; vectors lie in write-once shards under `folder`, safe against kills."""
+    """An encoder that computes each text once; vectors lie in write-once shards under `folder`, safe against kills.
 
-    def __init__(self, encoder: Encoder, folder: Path) -> None:
-        self._encoder = encoder
+    Without `store` it only reads: what it computes is not kept.
+    """
+
+    def __init__(self, encoder: Encoder, folder: Path, *, store: bool = True) -> None:
+        self._encoder, self._stores = encoder, store
         self.name, self.fingerprint = encoder.name, encoder.fingerprint
         self._folder = folder / encoder.fingerprint
         self._known: dict[str, npt.NDArray[np.float32]] = {}
@@ -145,13 +148,16 @@ class Cached:
         """Unit vectors [n, d]."""
         keys = [digest(text) for text in texts]
         missing = {key: _encodable(text) for key, text in zip(keys, texts, strict=True) if key not in self._known}
+        fresh: dict[str, npt.NDArray[np.float32]] = {}
         if missing:
             vectors = self._encoder.encode(list(missing.values()))
-            self._known.update(zip(missing, vectors, strict=True))
-            self._store(list(missing), vectors)
+            fresh = dict(zip(missing, vectors, strict=True))
+            if self._stores:
+                self._known.update(fresh)
+                self._store(list(missing), vectors)
         if not keys:
             return self._encoder.encode([])
-        return np.stack([self._known[key] for key in keys])
+        return np.stack([fresh[key] if key in fresh else self._known[key] for key in keys])
 
     def _store(self, keys: list[str], vectors: Vectors) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,8 @@
     |- ConfigError      a key or value in wb.yaml, a pipeline file or --set
     |- DataError        a file or row that cannot be used
     |- ServiceError     an endpoint that does not answer as it should
-    `- MissingExtra     a package that an optional feature needs
+    |- MissingExtra     a package that an optional feature needs
+    `- Waiting          not an error: people have work to do first (exit 75, EX_TEMPFAIL)
 
 `workbench.cli.main` renders them, and nothing else does.
 """
@@ -46,6 +47,12 @@ class ServiceError(WorkbenchError):
 
 class MissingExtra(WorkbenchError):
     """An optional feature needs a package that is not installed."""
+
+
+class Waiting(WorkbenchError):
+    """People have work to do before a command can go on; the same command goes on later."""
+
+    exit_code = 75
 
 
 def need(module: str, *, extra: str, feature: str) -> ModuleType:

@@ -116,7 +116,8 @@ class Review:
     sample: str
     task: str
     """The `uid` of the task that was put to the person."""
-    decision: Decision | Literal["skip"]
+    decision: Decision | Literal["skip", "hold"]
+    """`skip`: the person could not decide. `hold`: nobody looked, but a sample of its lot failed; it waits for someone to look."""
     reviewer: str
     at: str
     """When, as ISO 8601 in UTC."""

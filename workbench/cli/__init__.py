@@ -5,7 +5,7 @@ import sys
 import typer
 from typer.core import TyperGroup
 
-from workbench.cli import data, diagnose, evaluate, gate, generate, init, models, run, train, why
+from workbench.cli import data, diagnose, evaluate, gate, generate, init, models, review, run, serve, tokens, train, why
 from workbench.cli.output import report_error
 
 
@@ -24,7 +24,7 @@ class Verbs(TyperGroup):
 app = typer.Typer(
     name="wb",
     cls=Verbs,
-    help="From an imbalanced or confused intent set to an honest verdict: data, diagnose, generate, gate, train, evaluate.",
+    help="From an imbalanced or confused intent set to an honest verdict: data, diagnose, generate, gate, review, train, evaluate.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -41,7 +41,7 @@ def version(show: bool = typer.Option(False, "--version", help="Print the versio
         raise typer.Exit
 
 
-for module in (init, data, diagnose, generate, gate, train, evaluate, run, why, models):
+for module in (init, data, diagnose, generate, gate, review, train, evaluate, tokens, serve, run, why, models):
     module.register(app)
 
 

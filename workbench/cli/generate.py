@@ -27,6 +27,9 @@ def generate(
     ] = False,
     pair: Annotated[list[str] | None, typer.Option("--pair", help="Two classes that get mixed up, as A:B.")] = None,
     confusions: Annotated[int, typer.Option(help="So many of the pairs that get mixed up most.", min=0)] = 0,
+    refill: Annotated[
+        bool, typer.Option("--refill", help="As many rows as reviewers refused, with their reasons as hints.")
+    ] = False,
     strategy: Annotated[
         str, typer.Option(help="How to write, by name, as slots; that of the class where not given.")
     ] = "",
@@ -55,7 +58,14 @@ def generate(
 
     opened = open_bench(bench, settings)
     pairs = [*(pair or []), *(plan.confused(diagnose(opened), confusions) if confusions else ())]
-    needs = plan.needs(opened, classes or [], pairs, minority=minority, accept=accept, more=more, strategy=strategy)
+    named = bool(classes or pairs or minority)
+    needs = (
+        []
+        if refill and not named
+        else plan.needs(opened, classes or [], pairs, minority=minority, accept=accept, more=more, strategy=strategy)
+    )
+    if refill:
+        needs = [*needs, *(need for need in plan.refill(opened) if need.label not in {n.label for n in needs})]
     if dry_run:
         planned = plan.plan(opened, needs)
         show_plan(planned, plan.estimate(opened, planned), as_json)

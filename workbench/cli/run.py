@@ -38,18 +38,26 @@ def demo(
     shuffle_labels: Annotated[
         bool, typer.Option("--shuffle-labels", help="Shuffle the classes of the recorded rows: must not look improved.")
     ] = False,
+    review: Annotated[
+        bool,
+        typer.Option(
+            "--review", help="With human review in a real Label Studio; scripted decisions stand in for people."
+        ),
+    ] = False,
     settings: SetOption = None,
 ) -> None:
     """Show the whole loop on 276 shipped dialogues, with recorded completions instead of a model: no key, no network."""
-    from workbench.flow.demo import demo_bench
+    from workbench.flow.demo import demo_bench, run_reviewed
     from workbench.flow.run import run as loop
 
-    home = folder or Path("wb-demo-shuffled" if shuffle_labels else "wb-demo")
-    bench = demo_bench(home, settings or (), shuffled=shuffle_labels)
+    home = folder or Path("wb-demo" + "-shuffled" * shuffle_labels + "-review" * review)
+    bench = demo_bench(home, [*(["run.review=true"] if review else []), *(settings or ())], shuffled=shuffle_labels)
     say(f"Bench: {home}. The completions are RECORDED: written earlier and shipped with wb, not bought now.")
     if shuffle_labels:
         say("Their classes are SHUFFLED: an honest verdict must not say 'improved'.")
-    show_outcome(loop(bench, say))
+    if review:
+        say("Decisions in Label Studio are SCRIPTED: they say what the writer of each row noted of it.")
+    show_outcome(run_reviewed(bench, say) if review else loop(bench, say))
 
 
 def show_outcome(outcome: "Outcome") -> None:

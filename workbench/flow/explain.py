@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workbench.bench import Bench
-from workbench.flow.judge import Judge
+from workbench.flow.judge import Judge, peers_of
 from workbench.gate import Check, Rows, Rule, Score, mended
 from workbench.records import Sample, Verdict
 
@@ -45,11 +45,11 @@ def explain(bench: Bench, sample_id: str) -> Explained:
     """
     sample = mended(bench.ledger.sample(sample_id), bench.config.gate.rules)
     candidates = bench.ledger.candidates()
-    judge = Judge.of(bench, [candidate.sample for candidate in candidates])
-    accepted = [c.sample for c in candidates if c.accepted and c.sample.id != sample.id]
+    judge = Judge.of(bench, peers_of(candidates))
+    passed = [c.sample for c in candidates if c.passed and c.sample.id != sample.id]
     row = _as_seen(judge, sample)
-    verdicts = {verdict.rule: verdict for verdict in judge.stack(accepted).check(row)[0]}
-    siblings = judge.rows([other for other in accepted if other.label == sample.label])
+    verdicts = {verdict.rule: verdict for verdict in judge.stack(passed).check(row)[0]}
+    siblings = judge.rows([other for other in passed if other.label == sample.label])
     said = [_said(judge, name, rule, verdicts[name], row, siblings) for name, rule in bench.config.gate.rules.items()]
     return Explained(sample, tuple(said))
 

@@ -1,6 +1,6 @@
 """Gate candidates, of the bench or of a file: judge, record."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from workbench.bench import Bench
 from workbench.data import parts_of, read_table, recognise
 from workbench.errors import DataError
-from workbench.flow.judge import Judge
+from workbench.flow.judge import Judge, peers_of
 from workbench.gate import Calibration, Rule, doubt, mended
 from workbench.generate import roles_of, turns_of
 from workbench.ledger import Candidate
@@ -47,10 +47,18 @@ UNKNOWN = Verdict("read", False, "unknown_class")
 """The class has no real rows."""
 
 
-def keep_quota(samples: Sequence[Sample], verdicts: Sequence[list[Verdict]], room: dict[str, int]) -> None:
-    """Mark rows that passed as surplus where their class has no `room` left; classes not in `room` have no quota."""
+def keep_quota(
+    samples: Sequence[Sample],
+    verdicts: Sequence[list[Verdict]],
+    room: dict[str, int],
+    refused: Collection[str] = (),
+) -> None:
+    """Mark rows that passed as surplus where their class has no `room` left; classes not in `room` have no quota.
+
+    Rows that people are against (ids in `refused`) take no room.
+    """
     for sample, row in zip(samples, verdicts, strict=True):
-        if sample.label not in room or not all(verdict.passed for verdict in row):
+        if sample.label not in room or sample.id in refused or not all(verdict.passed for verdict in row):
             continue
         if room[sample.label] > 0:
             room[sample.label] -= 1
@@ -74,12 +82,12 @@ def gate_bench(bench: Bench) -> Gated:
     with bench.alone("gate"):
         before = bench.ledger.candidates()
         samples = [mended(candidate.sample, bench.config.gate.rules) for candidate in before]
-        judge = Judge.of(bench, samples)
+        judge = Judge.of(bench, peers_of(before, samples))
         full = {candidate.sample.label for candidate in before if SURPLUS in candidate.verdicts}
         room = {label: sum(c.accepted and c.sample.label == label for c in before) for label in full}
         verdicts = judge.stack().check(judge.rows(samples))
         refuse_unknown(samples, verdicts, judge.head.labels)
-        keep_quota(samples, verdicts, room)
+        keep_quota(samples, verdicts, room, {c.sample.id for c in before if c.refused})
         with bench.ledger.write("gate", "all", {"rows": len(samples)}) as writer:
             writer.changes(changes_of(samples, before))
             for sample, row in zip(samples, verdicts, strict=True):
@@ -141,9 +149,9 @@ def _unnamed(turns: tuple[Turn, ...], roles: Sequence[str]) -> tuple[Turn, ...]:
 
 
 def _gate_rows(bench: Bench, samples: Sequence[Sample], broken: Mapping[int, Verdict], *, add: bool) -> Gated:
-    judge = Judge.of(bench, [*(candidate.sample for candidate in bench.ledger.candidates()), *samples])
+    judge = Judge.of(bench, [*peers_of(bench.ledger.candidates()), *samples])
     ours = {sample.id for sample in samples}
-    siblings = [sample for sample in bench.ledger.accepted() if sample.id not in ours]
+    siblings = [sample for sample in bench.ledger.passed() if sample.id not in ours]
     verdicts = judge.stack(siblings).check(judge.rows(samples))
     sound = [i for i in range(len(samples)) if i not in broken]
     refuse_unknown([samples[i] for i in sound], [verdicts[i] for i in sound], judge.head.labels)

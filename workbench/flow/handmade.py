@@ -86,7 +86,7 @@ def _fill(
         rows = list(islice(fresh, missing))
         if not rows:
             return "used_up"
-        stack = stack or judge().stack(bench.ledger.accepted())
+        stack = stack or judge().stack(bench.ledger.passed())
         verdicts = stack.check(judge().rows(rows))
         keep_quota(rows, verdicts, {need.label: missing})
         with bench.ledger.write("generate", "handmade", {"rows": len(rows), "strategy": need.strategy}) as writer:

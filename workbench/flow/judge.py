@@ -13,6 +13,7 @@ from workbench.errors import DataError
 from workbench.flow.marks import Heard, heard
 from workbench.flow.signals import out_of_fold, vectors
 from workbench.gate import Calibration, Check, Compared, Rows, Score, Stack, calibrate, habits, held
+from workbench.ledger import Candidate
 from workbench.records import Sample
 from workbench.similarity import centred, near_groups
 
@@ -102,6 +103,12 @@ class Judge:
             if sample.id in self.seen:
                 probabilities[i] = self.seen[sample.id]
         return Rows(samples, centred(raw, self.mean), probabilities, self.head.labels, self.marks)
+
+
+def peers_of(candidates: Sequence[Candidate], samples: Sequence[Sample] | None = None) -> list[Sample]:
+    """Candidates that may teach: those that no person is against; `samples` are the same rows, mended."""
+    rows = [candidate.sample for candidate in candidates] if samples is None else samples
+    return [row for row, candidate in zip(rows, candidates, strict=True) if not candidate.refused]
 
 
 def _usable(bench: Bench, real: Sequence[Sample], peers: Sequence[Sample]) -> list[Sample]:

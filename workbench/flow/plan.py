@@ -82,6 +82,22 @@ def needs(
     return list({(need.strategy, need.label, need.against): need for need in found}.values())
 
 
+def refill(bench: Bench) -> list[Need]:
+    """Needs that replace what people refused: each class up to the accepted rows that it had when rows were put to people.
+
+    Rows that wait for someone to look are not replaced yet.
+    """
+    have = accepted_counts(bench)
+    pending = Counter(
+        c.sample.label for c in bench.ledger.candidates() if c.passed and c.judgement.state in ("withheld", "disputed")
+    )
+    counts = {label: count - pending[label] for label, count in bench.ledger.people.most_accepted().items()}
+    known = class_settings(bench)
+    short = [label for label, count in counts.items() if have[label] < count]
+    by = {label: known.get(label, ClassConfig()).strategy or STRATEGY for label in short}
+    return _with_partners(bench, class_needs(short, counts, "replaces refused rows", by))
+
+
 class _Counts:
     """Accepted rows wanted for a class: command line, then the class's settings, then the diagnosis, then what holds for all."""
 

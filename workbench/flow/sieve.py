@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from workbench.bench import Bench
 from workbench.flow.gate import SURPLUS, changes_of, keep_quota, refuse_unknown
-from workbench.flow.judge import Judge
+from workbench.flow.judge import Judge, peers_of
 from workbench.flow.plan import accepted_counts
 from workbench.gate import Score, Stack, mended
 from workbench.records import Change, Sample, Verdict
@@ -37,15 +37,15 @@ class Sieve:
     def judge(self) -> Judge:
         """The gate, made when the first row needs it."""
         if self._judge is None:
-            peers = [candidate.sample for candidate in self.bench.ledger.candidates()] if self._learns else []
+            peers = peers_of(self.bench.ledger.candidates()) if self._learns else []
             self._judge = Judge.of(self.bench, peers)
         return self._judge
 
     @property
     def stack(self) -> Stack:
-        """The calibrated stack with everything accepted so far."""
+        """The calibrated stack with everything that passed so far: what people rejected does not come back as a like row."""
         if self._stack is None:
-            self._stack = self.judge.stack(self.bench.ledger.accepted())
+            self._stack = self.judge.stack(self.bench.ledger.passed())
         return self._stack
 
     def count_again(self) -> None:
@@ -85,14 +85,15 @@ class Sieve:
         candidates = self.bench.ledger.candidates()
         # A rule that masks may have been told to after these rows came: unmasked they must not pass it.
         samples = [self.mended(candidate.sample) for candidate in candidates]
-        self._judge = Judge.of(self.bench, samples)
+        self._judge = Judge.of(self.bench, peers_of(candidates, samples))
         stack = self._judge.stack()
         verdicts = stack.check(self._judge.rows(samples))
         refuse_unknown(samples, verdicts, self._judge.head.labels)
         # Classes that nobody asks for now keep the number of rows that they had.
         had = accepted_counts(self.bench)
         full = {c.sample.label for c in candidates if SURPLUS in c.verdicts}
-        keep_quota(samples, verdicts, {**{label: had[label] for label in full}, **self.target})
+        refused = {c.sample.id for c in candidates if c.refused}
+        keep_quota(samples, verdicts, {**{label: had[label] for label in full}, **self.target}, refused)
         self._store("again", samples, verdicts, changes_of(samples, candidates))
         self._fresh, self._looked = False, len(samples)
         self.count_again()

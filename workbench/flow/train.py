@@ -13,6 +13,7 @@ import yaml
 from workbench import __version__
 from workbench.bench import Bench
 from workbench.classify import Classifier
+from workbench.encode import Encoder
 from workbench.errors import DataError
 from workbench.flow.signals import vectors
 from workbench.records import Sample, digest
@@ -143,19 +144,29 @@ def training_rows(bench: Bench, rows: Rows) -> list[Sample]:
     return [*human, *chosen]
 
 
+def load(run: Path, encoder: Encoder) -> Classifier:
+    """The model of a run, which needs the vectors of the encoder that it was trained with.
+
+    Raises:
+        DataError: this is another encoder, as where the bench's was changed.
+    """
+    model = Classifier.load(run / "model")
+    if model.encoder != encoder.fingerprint:
+        raise DataError(
+            f"The run {run.name} was trained with another encoder ({read_json(run / MANIFEST)['encoder']}) "
+            f"than this bench has now ({encoder.name}).",
+            "Set encoder.name back, or train again.",
+        )
+    return model
+
+
 def predict(bench: Bench, run: Path, samples: Sequence[Sample]) -> Prediction:
     """Predict samples with the model of a run.
 
     Raises:
-        DataError: the run was trained with another encoder than the bench has now.
+        DataError: see `load`.
     """
-    model = Classifier.load(run / "model")
-    if model.encoder != bench.encoder.fingerprint:
-        raise DataError(
-            f"The run {run.name} was trained with another encoder ({read_json(run / MANIFEST)['encoder']}) "
-            f"than this bench has now ({bench.encoder.name}).",
-            "Set encoder.name back, or train again.",
-        )
+    model = load(run, bench.encoder)
     features = model.features([sample.text for sample in samples], vectors(bench, samples))
     labels = model.head.labels
     column = {label: i for i, label in enumerate(labels)}

@@ -6,13 +6,14 @@ import numpy as np
 
 from workbench.bench import Bench
 from workbench.errors import ConfigError, DataError, UsageError
+from workbench.flow.review.hints import hints
 from workbench.flow.signals import out_of_fold, vectors
 from workbench.generate import ClassConfig, Draw, Handmade, Prompted, Shown, Strategy, resolve_label, roles_of
 from workbench.generate.attributes import DEFAULTS
 from workbench.generate.taboo import taboo_words
 from workbench.llm import Request
 from workbench.prompts import Prompt, load
-from workbench.records import NO_META, Need, Sample, by_label
+from workbench.records import Need, Sample, by_label
 from workbench.similarity import centred, nearest
 from workbench.text import language
 
@@ -23,14 +24,14 @@ BLOCK = 4
 class Writer:
     """Makes requests: prompt files, real rows and definitions of the bench, and what its accepted rows have come to."""
 
-    def __init__(self, bench: Bench, needs: Sequence[Need], reasons: Mapping[str, Sequence[str]] = NO_META) -> None:
-        """Find everything that the needs will take; `reasons` are further hints for classes, as from a review.
+    def __init__(self, bench: Bench, needs: Sequence[Need]) -> None:
+        """Find everything that the needs will take; what reviewers had against rows of a class becomes hints.
 
         Raises:
             ConfigError: a prompt file is not there.
             DataError: rows of a class are to be rewritten, and it has none.
         """
-        self._bench, self._reasons = bench, reasons
+        self._bench, self._reasons = bench, hints(bench)
         real = bench.ledger.samples(split="train")
         self._real = real
         self.rows = by_label(real)

@@ -1,10 +1,10 @@
 """What the ledger gives out beside the records: operations, replies, candidates, runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from workbench.records import Sample, Verdict
+from workbench.records import Review, Sample, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +68,132 @@ class Sent:
     """It ended without an answer; else nothing is known of its end."""
 
 
+State = Literal["unseen", "approve", "edit", "relabel", "reject", "skipped", "disputed", "withheld"]
+"""What people have come to: nobody looked; a decision; nobody could decide; they disagree; it waits for someone to look."""
+USABLE: tuple[State, ...] = ("unseen", "approve", "edit", "relabel")
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the reviews of one row come to."""
+
+    state: State
+    review: Review | None = None
+    """The one that stands, where there is one."""
+
+
+def judgement(reviews: Sequence[Review]) -> Judgement:
+    """What reviews come to, oldest first: a final one stands, else what all say; of each person the newest counts."""
+    finals = [review for review in reviews if review.final]
+    if finals:
+        return _of(finals[-1])
+    newest = {review.reviewer: review for review in reviews if review.decision != "hold"}
+    decided = [review for review in newest.values() if review.decision != "skip"]
+    if len({(review.decision, review.text, review.label) for review in decided}) > 1:
+        return Judgement("disputed")
+    if newest:
+        return _of((decided or list(newest.values()))[-1])
+    return Judgement("withheld" if reviews else "unseen")
+
+
+def _of(review: Review) -> Judgement:
+    if review.decision == "skip" or review.decision == "hold":
+        return Judgement("skipped")
+    return Judgement(review.decision, review)
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A synthetic row with the verdicts of its newest gating; none where it has not been gated."""
+    """A synthetic row with the verdicts of its newest gating (none where it has not been gated) and its reviews."""
 
     sample: Sample
     verdicts: tuple[Verdict, ...]
+    reviews: tuple[Review, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Gated, and no rule against it."""
+        return bool(self.verdicts) and all(verdict.passed for verdict in self.verdicts)
+
+    @property
+    def judgement(self) -> Judgement:
+        """What people have come to."""
+        return judgement(self.reviews)
+
+    @property
+    def refused(self) -> bool:
+        """People are against it, at odds over it, could not decide, or have yet to look."""
+        return self.judgement.state not in USABLE
 
     @property
     def accepted(self) -> bool:
-        """Gated, and no rule against it."""
-        return bool(self.verdicts) and all(verdict.passed for verdict in self.verdicts)
+        """Neither a rule nor a person is against it."""
+        return self.passed and not self.refused
+
+
+Kind = Literal["review", "dialogues", "rating"]
+"""What people are asked to do: judge candidates, tag the turns of dialogues, rate answers of models."""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Where tasks of a kind go."""
+
+    place: str
+    """What tells it from every other one: numbers are used again when a project is deleted."""
+    kind: Kind
+    url: str
+    number: int
+    """Its number in that Label Studio."""
+    config: str
+    """Fingerprint of the label config that it was given last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A task for people."""
+
+    kind: Kind
+    uid: str
+    sample: str
+    """The row that it is about; empty where it is about none of the bench."""
+    queue: str
+    """Why it is asked: `sample`, `doubtful`, `all`, `full`, `audit`, `adjudicate`."""
+    lot: str
+    reviewers: tuple[str, ...]
+    """Who shall do it; empty for anyone."""
+    shown: Mapping[str, Any]
+    """What it shows of the row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """What a person submitted for a task, in its newest state."""
+
+    id: str
+    kind: Kind
+    uid: str
+    place: str
+    number: int
+    """Its number in that Label Studio."""
+    annotator: str
+    created: str
+    updated: str
+    seconds: float | None
+    skipped: bool
+    result: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """A row as member of a lot: candidates of one class that were made with one prompt, and gated before the same push."""
+
+    sample: str
+    lot: str
+    label: str
+    prompt: str
+    forced: bool
+    """It is looked at in any case, so that it says nothing of the others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ verdicts     what each gate rule said; the newest operation's verdicts count
 versions     a training set, named by its content, and its rows
 runs         a training or evaluation, and its folder
 projects     the Label Studio project that tasks of a kind (review, dialogues, rating) go to; the newest of a kind counts
+lots         candidates that were made alike, of which a sample is looked at
 asked        tasks to be put to people, stored before they go out
 delivered    tasks that a project was seen to hold
 annotations  what people answered, as it came; of one annotation the newest state counts
@@ -178,10 +179,21 @@ projects = Table(
     "projects", metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("operation", Integer, ForeignKey("operations.id"), nullable=False),
+    Column("place", String(16), nullable=False),
     Column("kind", String(16), nullable=False),
     Column("url", Text, nullable=False),
     Column("number", Integer, nullable=False),
     Column("config", String(16), nullable=False),
+)  # fmt: skip
+
+lots = Table(
+    "lots", metadata,
+    Column("sample", String(32), primary_key=True),
+    Column("operation", Integer, ForeignKey("operations.id"), nullable=False),
+    Column("lot", String(16), nullable=False, index=True),
+    Column("label", Text, nullable=False),
+    Column("prompt", Text, nullable=False),
+    Column("forced", Boolean, nullable=False),
 )  # fmt: skip
 
 asked = Table(
@@ -191,14 +203,15 @@ asked = Table(
     Column("operation", Integer, ForeignKey("operations.id"), nullable=False),
     Column("sample", String(32), nullable=False),
     Column("queue", String(16), nullable=False),
-    Column("lot", Text, nullable=False),
+    Column("lot", String(16), nullable=False),
+    Column("reviewers", JSON, nullable=False),
     Column("shown", JSON, nullable=False),
     Index("asked_by_sample", "sample"),
 )  # fmt: skip
 
 delivered = Table(
     "delivered", metadata,
-    Column("project", Integer, ForeignKey("projects.id"), primary_key=True),
+    Column("place", String(16), primary_key=True),
     Column("uid", String(64), primary_key=True),
     Column("operation", Integer, ForeignKey("operations.id"), nullable=False),
 )  # fmt: skip
@@ -209,7 +222,7 @@ annotations = Table(
     Column("operation", Integer, ForeignKey("operations.id"), nullable=False),
     Column("kind", String(16), nullable=False),
     Column("uid", String(64), nullable=False, index=True),
-    Column("project", Integer, ForeignKey("projects.id"), nullable=False),
+    Column("place", String(16), nullable=False),
     Column("number", Integer, nullable=False),
     Column("annotator", Text, nullable=False),
     Column("created", String(32), nullable=False),

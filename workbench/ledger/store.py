@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from threading import RLock
 from typing import Any, Self
@@ -17,6 +18,7 @@ from workbench.errors import DataError
 from workbench.ledger import schema as t
 from workbench.ledger.facts import Candidate, Operation, Reply, Run, Sent
 from workbench.ledger.outbox import Outbox, reply_row
+from workbench.ledger.people import People
 from workbench.ledger.writer import Writer
 from workbench.records import Change, Origin, Reject, Sample, Turn, Verdict
 
@@ -157,10 +159,20 @@ class Ledger:
         with self._engine.connect() as connection:
             for row in connection.execute(query.order_by(t.verdicts.c.id)):
                 found.setdefault(row.sample, []).append(Verdict(row.rule, row.passed, row.reason, row.score, row.tail))
-        return [Candidate(row, tuple(found.get(row.id, ()))) for row in rows]
+        said = self.people.reviews()
+        return [Candidate(row, tuple(found.get(row.id, ())), tuple(said.get(row.id, ()))) for row in rows]
+
+    @cached_property
+    def people(self) -> People:
+        """What was put to people, and what they said."""
+        return People(self._engine)
+
+    def passed(self) -> list[Sample]:
+        """Synthetic rows that the newest gating let pass, whatever people say of them."""
+        return [candidate.sample for candidate in self.candidates() if candidate.passed]
 
     def accepted(self) -> list[Sample]:
-        """Synthetic rows that the newest gating let pass."""
+        """Synthetic rows that neither the newest gating nor a person is against."""
         return [candidate.sample for candidate in self.candidates() if candidate.accepted]
 
     def verdict_history(self, sample: str) -> list[tuple[Operation, list[Verdict]]]:
@@ -182,6 +194,12 @@ class Ledger:
             query = select(t.changes).where(t.changes.c.sample == sample).order_by(t.changes.c.id)
             rows = connection.execute(query).all()
         return [(operations[r.operation], Change(r.sample, r.field, r.value, r.reason)) for r in rows]
+
+    def changed(self, reason: str) -> set[tuple[str, str]]:
+        """Samples and their fields that were changed for this reason."""
+        query = select(t.changes.c.sample, t.changes.c.field).where(t.changes.c.reason == reason)
+        with self._engine.connect() as connection:
+            return {(row.sample, row.field) for row in connection.execute(query)}
 
     def change_counts(self, operation: int) -> Counter[str]:
         """How many changes of each reason an operation made."""

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, func, insert, select
 from sqlalchemy.dialects.sqlite import insert as insert_or_keep
 
 from workbench.ledger import schema as t
-from workbench.records import Change, Reject, Sample, Turn, Verdict, digest
+from workbench.ledger.facts import Annotation, Asked, Lot, Project
+from workbench.records import Change, Reject, Review, Sample, Turn, Verdict, digest
 
 CHUNK = 10_000
 
@@ -62,6 +63,37 @@ class Writer:
     def opening(self, rows_hash: str, why: str) -> None:
         """Note that the test split is being read for a verdict."""
         self._put(t.openings, [{"rows_hash": rows_hash, "why": why}])
+
+    def project(self, project: Project) -> None:
+        """Tasks of this kind go there from now on."""
+        self._put(t.projects, [asdict(project)])
+
+    def lots(self, rows: Sequence[Lot]) -> None:
+        """Append members of lots; a row stays in the lot that it is in."""
+        self._put(t.lots, [asdict(row) for row in rows], keep=True)
+
+    def asked(self, rows: Sequence[Asked]) -> None:
+        """Append tasks for people; one that was asked before stays as it is."""
+        self._put(t.asked, [asdict(row) | {"reviewers": list(row.reviewers)} for row in rows], keep=True)
+
+    def delivered(self, place: str, uids: Sequence[str]) -> None:
+        """Note that a project holds these tasks."""
+        self._put(t.delivered, [{"place": place, "uid": uid} for uid in uids], keep=True)
+
+    def annotations(self, rows: Sequence[Annotation]) -> None:
+        """Append what people submitted, as it came."""
+        self._put(t.annotations, [asdict(row) | {"result": list(row.result)} for row in rows], keep=True)
+
+    def withdrawn(self, annotations: Sequence[str]) -> None:
+        """Note that annotations were deleted by their authors."""
+        self._put(t.withdrawn, [{"annotation": annotation} for annotation in annotations], keep=True)
+
+    def reviews(self, rows: Sequence[tuple[str, Review]]) -> None:
+        """Append reviews, each with the id of the annotation that it was read from (empty for what is held back)."""
+        values = [
+            storable(asdict(row)) | {"reasons": list(row.reasons), "annotation": annotation} for annotation, row in rows
+        ]
+        self._put(t.reviews, values)
 
     def _put(self, table: Any, rows: Sequence[Mapping[str, Any]], *, keep: bool = False) -> None:
         statement = insert_or_keep(table).on_conflict_do_nothing() if keep else insert(table)

@@ -55,4 +55,6 @@ def bootstrap(samples: Sequence[Sample], random: np.random.Generator) -> Ints:
     groups: dict[tuple[bool, str], list[int]] = {}
     for i, sample in enumerate(samples):
         groups.setdefault((sample.source != "human", sample.label), []).append(i)
-    return np.concatenate([random.choice(groups[key], len(groups[key])) for key in sorted(groups)]).astype(np.int64)
+    drawn = [random.choice(groups[key], len(groups[key])) for key in sorted(groups)]
+    rows: Ints = np.concatenate(drawn).astype(np.int64)
+    return rows

@@ -1,0 +1,83 @@
+"""A bench with candidates, and people who answer over the API, for tests that are marked `server`."""
+
+import json
+from pathlib import Path
+
+import yaml
+
+import workbench
+
+DEMO = Path(workbench.__file__).parent / "demo" / "telecom"
+
+
+class Person:
+    """Someone who works in Label Studio over its HTTP API, beside the client that is tested."""
+
+    def __init__(self, url, token):
+        import httpx
+
+        self.http = httpx.Client(base_url=url, headers={"Authorization": f"Token {token}"}, timeout=60)
+
+    def tasks(self, project):
+        """uid -> task, with annotations and predictions."""
+        found, page = {}, 1
+        while True:
+            query = {"project": project, "fields": "all", "page": page, "page_size": 200}
+            answer = self.http.get("/api/tasks", params=query)
+            if answer.status_code == 404:
+                return found
+            rows = answer.raise_for_status().json()["tasks"]
+            found |= {task["data"]["uid"]: task for task in rows}
+            if len(rows) < 200:
+                return found
+            page += 1
+
+    def annotate(self, task, *result, seconds=3.0, skipped=False):
+        body = {"result": list(result), "lead_time": seconds, "was_cancelled": skipped}
+        return self.http.post(f"/api/tasks/{task['id']}/annotations/", json=body).raise_for_status().json()["id"]
+
+    def change(self, annotation, *result):
+        self.http.patch(f"/api/annotations/{annotation}/", json={"result": list(result)}).raise_for_status()
+
+    def delete(self, annotation):
+        self.http.delete(f"/api/annotations/{annotation}/").raise_for_status()
+
+
+def choice(name, *values):
+    return {"from_name": name, "to_name": "text", "type": "choices", "value": {"choices": list(values)}}
+
+
+def approve():
+    return [choice("verdict", "approve")]
+
+
+def reject(*reasons):
+    return [choice("verdict", "reject"), *([choice("reject_reason", *reasons)] if reasons else [])]
+
+
+def edit(text):
+    typed = {"from_name": "edited_text", "to_name": "text", "type": "textarea", "value": {"text": [text]}}
+    return [choice("verdict", "edit"), typed]
+
+
+def relabel(label):
+    return [choice("verdict", "relabel"), choice("new_label", label)]
+
+
+def stocked(folder, wb, url, *, rows=None, **settings):
+    """A bench in `folder` with the demo's training rows and its candidates, gated by length alone; reviews go to `url`."""
+    config = {
+        "encoder": {"name": "hashed"},
+        "gate": {"rules": {"length": {"kind": "length"}}},
+        "review": {"url": url, **settings},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "wb.yaml").write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
+    assert wb("data", "add", DEMO / "train.csv", "--split", "train", "--bench", folder).code == 0
+    lines = (DEMO / "candidates.jsonl").read_text(encoding="utf-8").splitlines()
+    made = [json.loads(line) for line in lines[:256]] if rows is None else rows
+    path = folder / "made.jsonl"
+    path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in made), encoding="utf-8")
+    done = wb("gate", path, "--text", "text", "--label", "asked", "--add", "--bench", folder)
+    assert done.code == 0, done.err
+    return folder

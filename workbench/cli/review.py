@@ -1,0 +1,113 @@
+"""`wb review`: people look at candidates in Label Studio."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workbench.cli import review_server, review_status
+from workbench.cli.output import BenchOption, JsonOption, SetOption, open_bench, say, show, show_json
+
+if TYPE_CHECKING:
+    from workbench.flow.review.pull import Pulled
+
+app = typer.Typer(help="People look at candidates in Label Studio.", no_args_is_help=True)
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the verb to `wb`."""
+    review_server.register(app)
+    app.command("push")(push)
+    app.command("pull")(pull)
+    app.command("watch")(watch)
+    review_status.register(app)
+    parent.add_typer(app, name="review")
+
+
+def push(
+    sample: Annotated[
+        float | None,
+        typer.Option(
+            help="Look at this share of each lot, whatever is found; acceptance sampling where not given.", min=0, max=1
+        ),
+    ] = None,
+    whole: Annotated[
+        list[str] | None, typer.Option("--all", help="A class of which every candidate is looked at; may be repeated.")
+    ] = None,
+    audit: Annotated[
+        int, typer.Option(help="Also this many candidates that the gate dropped: were its rules right?", min=0)
+    ] = 0,
+    new: Annotated[bool, typer.Option("--new", help="Make the project again where it was deleted.")] = False,
+    as_json: JsonOption = False,
+    bench: BenchOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Put candidates that passed the gate to people: as many of each class and prompt as the promise takes."""
+    from workbench.flow.review.plan import Options
+    from workbench.flow.review.push import push as run
+
+    opened = open_bench(bench, settings)
+    pushed = run(opened, Options(tuple(whole or ()), sample, audit), new=new, progress=say)
+    if as_json:
+        number = pushed.project.number
+        show_json({"project": number, "url": pushed.url, "tasks": pushed.tasks, "predictions": pushed.predictions})
+        return
+    show(pushed.say)
+    if pushed.waiting:
+        show(f"Work here: {pushed.url}")
+        show("Then fetch what was said with: wb review pull")
+
+
+def pull(as_json: JsonOption = False, bench: BenchOption = None, settings: SetOption = None) -> None:
+    """Bring what people said into the ledger; edited and relabelled rows pass the gate again."""
+    from workbench.flow.review.pull import pull as run
+
+    pulled = run(open_bench(bench, settings), progress=say)
+    show_json(pulled_json(pulled)) if as_json else show_pulled(pulled)
+
+
+def watch(
+    every: Annotated[float, typer.Option(help="Seconds between two looks.", min=1)] = 10.0,
+    until_done: Annotated[bool, typer.Option("--until-done", help="End when no task waits any more.")] = False,
+    as_json: JsonOption = False,
+    bench: BenchOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Pull again and again, until Ctrl-C."""
+    from workbench.flow.review.watch import watch as run
+
+    for pulled, open_tasks in run(open_bench(bench, settings), every, until_done=until_done):
+        if as_json:
+            show_json(pulled_json(pulled) | {"waiting": open_tasks})
+        elif pulled.new or pulled.withdrawn:
+            show(f"{pulled.say}; {open_tasks} tasks wait")
+
+
+def pulled_json(pulled: "Pulled") -> dict[str, int]:
+    """The last line of `wb review pull --json`."""
+    found = pulled.decisions
+    counts = {name: found[name] for name in ("approve", "edit", "relabel", "reject")}
+    return {
+        "new": pulled.new,
+        **counts,
+        "skipped": found["skip"],
+        "withdrawn": pulled.withdrawn,
+        "unreadable": pulled.unreadable,
+        "foreign": pulled.foreign,
+        "dropped_again": pulled.dropped_again,
+        "held": pulled.held,
+    }
+
+
+def show_pulled(pulled: "Pulled") -> None:
+    """What a pull brought, for people."""
+    show(pulled.say + ".")
+    lines = (
+        (pulled.withdrawn, "annotations were deleted by their authors; what they said does not count any more."),
+        (pulled.unreadable, "annotations decide nothing (see `wb review status`); their rows still wait."),
+        (pulled.foreign, "annotations are of tasks that this bench did not send; they were left alone."),
+        (pulled.dropped_again, "edited or relabelled rows do not pass the gate."),
+        (pulled.held, "rows are held back: a sample of their lot failed. `wb review push` puts them to people."),
+    )
+    for count, what in lines:
+        if count:
+            show(f"{count} {what}")

@@ -1,0 +1,56 @@
+"""Sending planned tasks, and counting those that wait. What a project was seen to hold is noted batch by batch."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from workbench.bench import Bench
+from workbench.label_studio import Studio, Task
+from workbench.ledger import Asked, Kind, Project
+
+CHUNK = 1000
+"""Tasks that are built at a time."""
+
+
+def deliver(
+    bench: Bench,
+    studio: Studio,
+    place: Project,
+    build: Callable[[Sequence[Asked]], Sequence[Task]],
+    progress: Callable[[str], None],
+) -> list[Task]:
+    """Send every planned task that the project does not hold and nobody has answered. Returns those that are there now.
+
+    A killed call leaves tasks that are there and not noted; the client looks each up before it sends it.
+
+    Args:
+        bench: where the plan is.
+        studio: where they go.
+        place: into which project.
+        build: makes the tasks that are sent.
+        progress: gets a line a batch.
+    """
+    people = bench.ledger.people
+    planned = people.asked(place.kind)
+    answered = {annotation.uid for annotation in people.annotations(place.kind)}
+    there = people.delivered(place.place)
+    if there and studio.count(place.number) < len(there):  # someone deleted tasks, or went back to an older copy
+        there = set(studio.present(place.number, sorted(there)))
+    todo = [task for task in planned if task.uid not in there and task.uid not in answered]
+    sent: list[Task] = []
+    for start in range(0, len(todo), CHUNK):
+        built = build(todo[start : start + CHUNK])
+        by_uid = {task.uid: task for task in built}
+        for uids in studio.put(place.number, built, progress=progress):
+            with bench.ledger.write("review", "delivered", {"place": place.place, "tasks": len(uids)}) as writer:
+                writer.delivered(place.place, uids)
+            sent += [by_uid[uid] for uid in uids]
+    return sent
+
+
+def waiting(bench: Bench, kind: Kind) -> list[Asked]:
+    """Planned tasks that fewer people have done than shall; a skip is an answer."""
+    people = bench.ledger.people
+    did: dict[str, set[str]] = defaultdict(set)
+    for annotation in people.annotations(kind):
+        did[annotation.uid].add(annotation.annotator)
+    return [task for task in people.asked(kind) if len(did[task.uid]) < max(1, len(task.reviewers))]

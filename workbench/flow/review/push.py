@@ -1,0 +1,109 @@
+"""`wb review push`: plan what people shall look at, store the plan, send what is not there yet."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from workbench.assets import find
+from workbench.bench import Bench
+from workbench.flow.review.beside import Context
+from workbench.flow.review.connect import Wanted, connect, project
+from workbench.flow.review.deliver import deliver, waiting
+from workbench.flow.review.plan import Options, plan
+from workbench.flow.review.views import make_views
+from workbench.label_studio import Task
+from workbench.label_studio.labelling import with_choices
+from workbench.ledger import Asked, Project
+from workbench.records import digest
+from workbench.review import tasks
+
+INSTRUCTION = (
+    """a: approve, e: edit, l: relabel, r: reject; Ctrl+Enter submits, Ctrl+Space skips what you cannot decide."""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What a push did, and what is open after it."""
+
+    project: Project
+    url: str
+    """Where to work: the most doubtful rows first."""
+    tasks: int
+    """New ones in the project."""
+    predictions: int
+    queues: Counter[str]
+    """Queue -> new tasks."""
+    waiting: int
+    """Tasks in all that people have yet to do."""
+
+    @property
+    def say(self) -> str:
+        """A line on what was sent."""
+        why = ", ".join(f"{name} {n}" for name, n in self.queues.most_common())
+        return f"{self.tasks} new tasks{f' ({why})' if why else ''}, {self.waiting} waiting"
+
+
+def push(bench: Bench, options: Options, *, new: bool = False, progress: Callable[[str], None]) -> Pushed:
+    """Put candidates to people. A second call sends what became due since, and nothing twice.
+
+    Args:
+        bench: where they are.
+        options: whom to show, beside the settings.
+        new: make the project again where it was deleted.
+        progress: gets a line now and then.
+
+    Raises:
+        ServiceError: Label Studio does not answer, or the project is gone.
+        UsageError: a class is not known.
+    """
+    with bench.alone("review push"), connect(bench) as studio:
+        context = plan(bench, options)
+        place = project(bench, studio, _wanted(bench), new=new)
+        build = _Builder(bench, context)
+        sent = deliver(bench, studio, place, build, progress)
+        asked = bench.ledger.people.asked("review")
+        link = make_views(studio, place, asked, context.pairs(asked), bench.config.review)
+        return _pushed(bench, place, link, sent)
+
+
+def _pushed(bench: Bench, place: Project, link: str, sent: Sequence[Task]) -> Pushed:
+    queues = {task.uid: task.queue for task in bench.ledger.people.asked("review")}
+    counts = Counter(queues[task.uid] for task in sent)
+    predictions = sum(bool(task.prediction) for task in sent)
+    return Pushed(place, link, len(sent), predictions, counts, len(waiting(bench, "review")))
+
+
+def _wanted(bench: Bench) -> Wanted:
+    """The project: the label config with this bench's classes and reasons."""
+    config = bench.config.review
+    labels = sorted({sample.label for sample in bench.ledger.samples()} | set(bench.config.labels))
+    xml = find("label_configs", config.config, [bench.root]).read_text(encoding="utf-8")
+    xml = with_choices(with_choices(xml, "new_label", labels), "reject_reason", config.reasons)
+    return Wanted("review", xml, INSTRUCTION, 2 if config.overlap else 1, _model(bench))
+
+
+def _model(bench: Bench) -> str:
+    """Whose predictions these are: the gate's classifier, by its settings and encoder."""
+    return f"wb-{digest(bench.config.classifier.model_dump_json(), bench.encoder.fingerprint)[:8]}"
+
+
+class _Builder:
+    """Planned tasks -> what is sent."""
+
+    def __init__(self, bench: Bench, context: Context) -> None:
+        self._context, self._model = context, _model(bench)
+        self._rows = {candidate.sample.id: candidate.sample for candidate in context.candidates}
+
+    def __call__(self, asked: Sequence[Asked]) -> list[Task]:
+        asked = [task for task in asked if task.sample in self._rows]
+        return [
+            Task(
+                task.uid,
+                tasks.data(self._rows[task.sample], task.uid, task.queue, task.reviewers, beside),
+                tasks.prediction(beside),
+                round(beside.certainty, 4),
+                self._model,
+            )
+            for task, beside in zip(asked, self._context.of(asked), strict=True)
+        ]

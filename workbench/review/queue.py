@@ -1,0 +1,191 @@
+"""Whom to show: which candidates become tasks, and which wait because a sample of their lot failed. Pure."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from math import ceil
+
+from workbench.ledger import Asked, Candidate, Lot
+from workbench.records import Decision, digest
+from workbench.review.decisions import ADJUDICATE
+from workbench.review.sampling import Looked, SamplingConfig, Step, pick, plan
+
+LOOKED = ("approve", "edit", "relabel", "reject", "skipped")
+"""States of rows that people are done with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Whom to show, as the settings and the command line say."""
+
+    sampling: SamplingConfig
+    share: float = 0.0
+    """Fixed share of each lot instead of acceptance sampling; 0 for none."""
+    doubtful: float = 0.0
+    defects: Collection[Decision] = ("edit", "relabel", "reject")
+    whole: Collection[str] = ()
+    """Classes of which every candidate is looked at."""
+    reviewers: Sequence[str] = ()
+    overlap: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LotState:
+    """A lot and what is known of it. Rows that are looked at in any case are not part of it."""
+
+    lot: str
+    label: str
+    prompt: str
+    rows: tuple[str, ...]
+    """Ids of its rows, in the order in which they came."""
+    looked: int
+    """Rows that people are done with."""
+    defects: int
+    waiting: int
+    """Rows that were put to people, and are not done with."""
+    drawn: frozenset[str]
+    """Rows that were put to people."""
+    draws: int
+    """Samples that were drawn so far."""
+
+    def step(self, rules: Rules) -> Step:
+        """What is to be done with it now."""
+        return plan(len(self.rows), self.looked, self.defects, self.draws, rules.sampling)
+
+    @property
+    def counts(self) -> Looked:
+        """Its numbers, for estimates over several lots."""
+        return Looked(len(self.rows), self.looked, self.defects)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is new: members of lots, tasks, rows that are held back."""
+
+    lots: tuple[Lot, ...] = ()
+    asked: tuple[Asked, ...] = ()
+    held: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.lots or self.asked or self.held)
+
+
+@dataclass
+class Queue:
+    """Candidates, what was asked about them, and what people said."""
+
+    candidates: Sequence[Candidate]
+    lots: Sequence[Lot]
+    asked: Sequence[Asked]
+    draws: Mapping[str, int]
+    rules: Rules
+
+    def __post_init__(self) -> None:
+        self._by_id = {candidate.sample.id: candidate for candidate in self.candidates}
+        self._asked = {task.sample for task in self.asked}
+
+    def states(self) -> list[LotState]:
+        """Every lot as it stands."""
+        members: dict[str, list[Lot]] = {}
+        for row in self.lots:
+            if not row.forced and row.sample in self._by_id:
+                members.setdefault(row.lot, []).append(row)
+        return [self._state(rows) for rows in members.values()]
+
+    def plan(self, doubts: Mapping[str, float], batch: str) -> Plan:
+        """Tasks that are due now: of new rows, of lots whose sample calls for more, of rows that people disagree about.
+
+        Args:
+            doubts: id -> how odd a row is.
+            batch: tells the lots of this call from earlier ones of the same class and prompt.
+        """
+        lots = self._new_lots(doubts, batch)
+        queue = Queue(self.candidates, [*self.lots, *lots], self.asked, self.draws, self.rules)
+        asked = [self._task(row.sample, _why_forced(row, self.rules), row.lot) for row in lots if row.forced]
+        held: list[str] = []
+        for state in queue.states():
+            more, why = queue.due(state)
+            asked += [self._task(row, why, state.lot) for row in more]
+            held += queue.to_hold(state)
+        asked += self._disputes()
+        return Plan(tuple(lots), tuple(asked), tuple(dict.fromkeys(held)))
+
+    def due(self, state: LotState) -> tuple[list[str], str]:
+        """Rows of a lot that are to be put to people now, and the queue that they go to."""
+        if self.rules.share:
+            want, queue = ceil(self.rules.share * len(state.rows)), "sample"
+        elif state.waiting:
+            return [], ""
+        else:
+            step = state.step(self.rules)
+            want, queue = step.sample, "full" if step.action == "review" else "sample"
+        return [row for row in pick(state.rows, want, self.rules.seed, state.lot) if row not in state.drawn], queue
+
+    def to_hold(self, state: LotState) -> list[str]:
+        """Rows of a failed lot that nobody has looked at yet."""
+        if self.rules.share or state.waiting or not state.looked or state.step(self.rules).action != "review":
+            return []
+        return [row for row in state.rows if self._by_id[row].judgement.state == "unseen"]
+
+    def audit(self, most: int, known: Collection[str] = ()) -> list[Asked]:
+        """Tasks about rows that the gate dropped, drawn at random: only they can tell whether it was right."""
+        dropped = [c.sample.id for c in self.candidates if c.verdicts and not c.passed and c.sample.id not in known]
+        free = [row for row in dropped if row not in self._asked]
+        return [self._task(row, "audit", "") for row in pick(free, most, self.rules.seed, "audit")]
+
+    def _state(self, rows: Sequence[Lot]) -> LotState:
+        found = [self._by_id[row.sample] for row in rows]
+        looked = [c.judgement.state for c in found if c.judgement.state in LOOKED]
+        defects = sum(state == "skipped" or state in self.rules.defects for state in looked)
+        drawn = frozenset(c.sample.id for c in found if c.sample.id in self._asked)
+        waiting = sum(c.sample.id in drawn and c.judgement.state not in LOOKED for c in found)
+        first = rows[0]
+        ids = tuple(row.sample for row in rows)
+        draws = self.draws.get(first.lot, 0)
+        return LotState(first.lot, first.label, first.prompt, ids, len(looked), defects, waiting, drawn, draws)
+
+    def _new_lots(self, doubts: Mapping[str, float], batch: str) -> list[Lot]:
+        known = {row.sample for row in self.lots} | self._asked
+        groups: dict[tuple[str, str], list[str]] = {}
+        for candidate in self.candidates:
+            sample = candidate.sample
+            if candidate.passed and sample.id not in known:
+                prompt = sample.origin.prompt if sample.origin else ""
+                groups.setdefault((sample.label, prompt), []).append(sample.id)
+        rows = []
+        for (label, prompt), ids in groups.items():
+            forced = set(ids) if label in self.rules.whole else set(_top(ids, doubts, self.rules.doubtful))
+            lot = digest(batch, label, prompt)
+            rows += [Lot(row, lot, label, prompt, row in forced) for row in ids]
+        return rows
+
+    def _disputes(self) -> list[Asked]:
+        tasks = [self._task(c.sample.id, ADJUDICATE, "") for c in self.candidates if c.judgement.state == "disputed"]
+        known = {task.uid for task in self.asked}
+        return [task for task in tasks if task.uid not in known]
+
+    def _task(self, row: str, queue: str, lot: str) -> Asked:
+        sample = self._by_id[row].sample
+        uid = f"{row}.{ADJUDICATE}" if queue == ADJUDICATE else row
+        shown = {"turns": [[t.role, t.text, dict(t.tags)] for t in sample.turns], "label": sample.label}
+        return Asked("review", uid, row, queue, lot, () if queue == ADJUDICATE else self._reviewers(row), shown)
+
+    def _reviewers(self, row: str) -> tuple[str, ...]:
+        """Who does it: each in turn, and for a share of the rows the next one, too; the same for the same row."""
+        names = list(self.rules.reviewers)
+        if not names:
+            return ()
+        place = int.from_bytes(sha256(f"{self.rules.seed}:{row}".encode()).digest()[:8], "big")
+        first = place % len(names)
+        twice = place / 2**64 < self.rules.overlap and len(names) > 1
+        return (names[first], names[(first + 1) % len(names)]) if twice else (names[first],)
+
+
+def _top(ids: Iterable[str], doubts: Mapping[str, float], share: float) -> list[str]:
+    ranked = sorted(ids, key=lambda row: (-doubts.get(row, 0.0), row))
+    return ranked[: ceil(share * len(ranked))]
+
+
+def _why_forced(row: Lot, rules: Rules) -> str:
+    return "all" if row.label in rules.whole else "doubtful"
