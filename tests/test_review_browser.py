@@ -20,7 +20,15 @@ REASONS = ["unnatural", "wrong_class", "duplicate", "unsafe", "truncated"]
 LITERAL = "第09条 <b>粗</b><script>window.ran = 1</script>&amp;<img src=x onerror='window.ran = 2'> \x0b 完"
 DIALOGUE = "用户：第03条 你好，我想问彩铃怎么取消\n客服：您好，是本机吗？\n用户：是的   谢谢😣"
 EXAMPLES = ["彩铃我不想要了，帮我取消", "把那个流量包退了吧，用不上", "来电提醒请给我关掉，每个月都扣钱"]
-WISHES = "把彩铃退了 取消来电提醒 停掉流量包 退订短信里的会员 关掉国际漫游 把副卡的套餐注销 停掉亲情号".split()
+WISHES = [
+    "把彩铃退了",
+    "取消来电提醒",
+    "停掉流量包",
+    "退订短信里的会员",
+    "关掉国际漫游",
+    "把副卡的套餐注销",
+    "停掉亲情号",
+]
 OTHERS = ["彩铃一个月多少钱", "流量包怎么收费的？我先了解一下", "来电提醒业务是不是免费的"]
 
 
