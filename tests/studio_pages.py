@@ -57,7 +57,7 @@ class Api:
             "ordering": [order] if order else [],
             "hiddenColumns": {"explore": hidden, "labeling": []},
             "columnsWidth": {"tasks:data.text": 520},
-            "columnsDisplayType": {"tasks:data.doubt": "number"},
+            "columnsDisplayType": {"tasks:data.doubt": "Number"},
         }
         return number, self("POST", "/api/dm/views/", {"project": number, "data": tab})["id"]
 
@@ -142,6 +142,11 @@ class Reviewer:
             self.press("Control+Space")
         assert answer.value.ok
 
+    def pick(self, place, text):
+        """Choose in a list that opens, by mouse; what is stored may differ from the text that is shown."""
+        self.page.locator(f"{place} button").first.click()
+        self.page.get_by_role("option", name=text).click()
+
     def checked(self):
         """What is chosen among radio buttons and boxes, hidden ones too."""
         return self.page.eval_on_selector_all("input:checked", "found => found.map(one => one.name)")
@@ -150,6 +155,7 @@ class Reviewer:
         """A picture for the docs, if they are to be made."""
         if os.environ.get("WB_SCREENSHOTS"):
             IMAGES.mkdir(parents=True, exist_ok=True)
+            self.page.get_by_text("Annotation saved successfully", exact=True).wait_for(state="hidden")
             self.page.wait_for_timeout(500)  # transitions
             self.page.screenshot(path=str(IMAGES / f"{name}.png"))
 

@@ -5,16 +5,30 @@ from studio_pages import Api, Reviewer, open_browser, said
 
 from workbench.assets import find
 from workbench.label_studio.labelling import problems, read, read_review, with_choices, with_dimensions
+from workbench.records import Turn
+from workbench.review import dialogues
+from workbench.review.dialogues import Dialogue
+from workbench.tokens.vocabulary import Vocabulary
 
 pytestmark = [pytest.mark.server, pytest.mark.browser]
 
 CANCEL, FEES = "办理取消", "咨询（含查询）业务资费"
 ODD = ["$5 off", "a <b> & \"c\" 'd'", "true", "😣 表情", " lead"]
-CLASSES = [CANCEL, FEES, "办理开通", "投诉网络问题", *(f"类别 {i:03d}" for i in range(140)), *ODD]
+OTHER_CLASSES = ["咨询（含查询）业务规定", "办理开通", "投诉业务使用问题", "投诉网络问题"]
+CLASSES = [CANCEL, FEES, *OTHER_CLASSES, *(f"类别 {i:03d}" for i in range(140)), *ODD]
 REASONS = ["unnatural", "wrong_class", "duplicate", "unsafe", "truncated"]
 LITERAL = "第09条 <b>粗</b><script>window.ran = 1</script>&amp;<img src=x onerror='window.ran = 2'> \x0b 完"
 DIALOGUE = "用户：第03条 你好，我想问彩铃怎么取消\n客服：您好，是本机吗？\n用户：是的   谢谢😣"
 EXAMPLES = ["彩铃我不想要了，帮我取消", "把那个流量包退了吧，用不上", "来电提醒请给我关掉，每个月都扣钱"]
+WISHES = [
+    "把彩铃退了",
+    "取消来电提醒",
+    "停掉流量包",
+    "退订短信里的会员",
+    "关掉国际漫游",
+    "把副卡的套餐注销",
+    "停掉亲情号",
+]
 OTHERS = ["彩铃一个月多少钱", "流量包怎么收费的？我先了解一下", "来电提醒业务是不是免费的"]
 
 
@@ -26,7 +40,7 @@ def config():
 def task(number, text="", *, suggested="", pair=False, **more):
     data = {
         "uid": f"row-{number:02d}",
-        "text": text or f"第{number:02d}条 麻烦帮我把彩铃业务取消了，谢谢",
+        "text": text or f"第{number:02d}条 你好，帮我{WISHES[number % 7]}，谢谢",
         "label": CANCEL,
         "against": FEES if pair else "",
         "queue": f"{CANCEL} · 抽样 sample",
@@ -87,8 +101,11 @@ def edit(anna, number):
 
 def relabel(anna, number, search, name):
     anna.press("l", "f")
-    anna.write(search)
-    anna.shot("review-relabel")
+    anna.write("业务" if number == 4 else search)
+    if number == 4:  # a search that finds more than one
+        anna.shot("review-relabel")
+        anna.page.locator("input[placeholder*=search]").fill("")
+        anna.write(search)
     anna.press("Enter", "Tab")
     return {"verdict": ["relabel"], "new_label": [name]}
 
@@ -174,9 +191,8 @@ def test_a_stray_key_chooses_no_class_and_no_verdict_is_no_review(api, anna):
     anna.press("Control+Enter")
     anna.page.get_by_text("Choose a verdict").wait_for()
     assert api.annotations(number) == {"row-00": []}
-    anna.page.keyboard.press("Enter")
+    anna.page.locator(".ant-modal-confirm-btns button").click()
     anna.page.get_by_text("Choose a verdict").wait_for(state="hidden")
-    anna.page.locator("body").click(position={"x": 700, "y": 780})
     anna.press("r", "1")
     anna.submit()
     (review,) = api.annotations(number)["row-00"]
@@ -233,3 +249,56 @@ def test_an_answer_is_rated_by_number_keys(api, anna):
     assert sorted(said(rating).values()) == [1, 4, 5]
     assert said(rating)["rate_tone"] == 1
     assert problems(read(filled), rating["result"]) == []
+
+
+VOCABULARY = {
+    "topic": {"career": "职业发展", "study": "学业", "family": "家庭"},
+    "user": {
+        "intent": {"seek_advice": "寻求建议", "express_feeling": "表达感受", "describe_event": "讲述经过"},
+        "emotion": {"anxious": "焦虑", "sad": "难过", "calm": "平静"},
+    },
+    "assistant": {
+        "intent": {"empathize": "共情", "explore": "探询", "suggest": "建议"},
+        "tone": {"warm": "温暖", "gentle": "柔和"},
+        "phase": {"opening": "建立关系", "exploring": "探索", "closing": "结束"},
+    },
+}
+
+
+def test_a_dialogue_is_tagged_turn_by_turn(api, anna):
+    vocabulary = Vocabulary.of(VOCABULARY, where="this test")
+    tags = {"intent": "empathize", "tone": "warm", "phase": "opening"}
+    turns = (
+        Turn("user", "最近期末考试压力好大，晚上总是睡不着 😣", {"intent": "express_feeling"}),
+        Turn(
+            "user", "<|user|> 我是不是该休学？", {"intent": "seek_advice", "emotion": "anxious"}
+        ),  # no answer in between
+        Turn("assistant", "听起来这两周你一直撑得很幸苦。\n最让你放不下的是什么？", tags),
+    )
+    dialogue = Dialogue(turns, proposals={(0, "emotion"): "sad"})
+    filled = dialogues.config(vocabulary)
+    data, result = dialogues.task("dialogue-1", "对话 1", dialogue, vocabulary)
+    assert problems(read(filled), result, data) == []
+    prediction = {"model_version": "test", "score": 0.5, "result": result}
+    number, tab = api.project("Dialogues 对话", filled, [{"data": data, "predictions": [prediction]}])
+    anna.start(number, tab)
+    anna.see("<|user|> 我是不是")
+    anna.pick(".wb-topic", "学业 study")
+    anna.pick(".wb-turn-0 .wb-emotion", "焦虑 anxious")
+    anna.pick(".wb-turn-2 .wb-phase", "探索 exploring")
+    anna.page.locator(".wb-turn-2").get_by_text("Correct the text").click()
+    anna.page.locator("textarea[name=edit_2]").fill(turns[2].text.replace("幸苦", "辛苦"))
+    anna.press("Tab")
+    anna.page.locator(".wb-usable").get_by_text("可用 Usable").click()
+    anna.shot("dialogue-task")
+    anna.submit()
+    (tagged,) = api.annotations(number)["dialogue-1"]
+    assert problems(read(filled), tagged["result"], data) == []
+    reading = dialogues.read(tagged["result"], turns, "", vocabulary)
+    assert reading.topic == "study"
+    assert reading.usable
+    assert reading.turns == (
+        Turn("user", turns[0].text, {"intent": "express_feeling", "emotion": "anxious"}),
+        turns[1],
+        Turn("assistant", turns[2].text.replace("幸苦", "辛苦"), {**turns[2].tags, "phase": "exploring"}),
+    )
