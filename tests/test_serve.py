@@ -387,6 +387,28 @@ def test_a_port_in_use_is_found_before_a_model_is_loaded(bench, wb):
 def test_an_address_of_another_machine_is_refused():
     with pytest.raises(ServiceError, match=r"Cannot listen on 192\.0\.2\.1"):
         listen("192.0.2.1", 0)
+    with pytest.raises(ServiceError, match=r"^Cannot listen on nowhere\.invalid, port 80: [^()]*\.$"):
+        listen("nowhere.invalid", 80)
+
+
+def test_a_client_that_gave_up_finds_the_work_done_when_it_asks_again(filled, monkeypatch):
+    train(filled)
+    predictor, _ = open_model(filled)
+    encode, asked, busy = predictor._encoder.encode, [], threading.Event()
+
+    def slow(texts):
+        asked.extend(texts)
+        busy.wait(10)
+        return encode(texts)
+
+    monkeypatch.setattr(predictor._encoder, "encode", slow)
+    threads = [threading.Thread(target=predictor.predict, args=(["甲", "乙"],)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    busy.set()
+    for thread in threads:
+        thread.join()
+    assert asked == ["甲", "乙"]
 
 
 def test_it_listens_on_this_machine_only_unless_told_otherwise():

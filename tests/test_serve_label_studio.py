@@ -76,7 +76,7 @@ def test_label_studio_takes_predictions_and_serves_the_most_doubtful_task_first(
     config = with_choices(find("label_configs", "review.xml").read_text("utf-8"), "new_label", model.labels)
     texts = ["我想查一下余额", "余额投诉", "把这个业务退订吧", "  ", "态度", "我要投诉客服态度"]
     number, log = project(studio, "backend review", config), []
-    every = dict.fromkeys(read(config).fields, "") | dict.fromkeys(["examples", "rivals", "opinions"], [])
+    every = dict.fromkeys(read(config).fields, "") | {name: [] for name in ("examples", "rivals", "opinions")}
     data = [every | {"uid": f"u{i}", "text": text} for i, text in enumerate(texts)]
     answer = studio.post(f"/api/projects/{number}/import", json=[{"data": one} for one in data])
     assert answer.status_code == 201, answer.text

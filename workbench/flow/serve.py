@@ -1,6 +1,5 @@
 """Serve the model of a run: load it, listen, answer until told to stop."""
 
-import os
 import socket
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 _STOPPING = 5
 """Seconds that requests in flight get when the server is stopped."""
-_CHUNK = 64
+_CHUNK = 16
 """Texts that are computed at a time."""
 _REMEMBERED = 50_000
 """Texts whose probabilities are kept in memory."""
@@ -46,18 +45,23 @@ class RunPredictor:
 
         What was computed is remembered: a client that gave up waiting finds it done when it asks again.
         """
-        found = {text: row for text in texts if (row := self._recent.get(text)) is not None}
-        unknown = [text for text in dict.fromkeys(texts) if text not in found]
-        for start in range(0, len(unknown), _CHUNK):
-            chunk = unknown[start : start + _CHUNK]
+        found: dict[str, npt.NDArray[np.float32]] = {}
+        wanted = list(dict.fromkeys(texts))
+        for start in range(0, len(wanted), _CHUNK):
             # Held for one chunk only: a single text need not wait for thousands of others.
             with self._lock:
-                rows = self._model.head.probabilities(self._model.features(chunk, self._encoder.encode(chunk)))
-                found.update(zip(chunk, rows, strict=True))
-                self._recent.update(zip(chunk, rows, strict=True))
-                for old in list(islice(self._recent, max(0, len(self._recent) - _REMEMBERED))):
-                    del self._recent[old]
+                found |= self._some(wanted[start : start + _CHUNK])
         return np.stack([found[text] for text in texts]) if texts else np.zeros((0, len(self.labels)), np.float32)
+
+    def _some(self, texts: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
+        found = {text: self._recent[text] for text in texts if text in self._recent}
+        if new := [text for text in texts if text not in found]:
+            rows = self._model.head.probabilities(self._model.features(new, self._encoder.encode(new)))
+            found.update(zip(new, rows, strict=True))
+            self._recent.update(zip(new, rows, strict=True))
+            for old in list(islice(self._recent, max(0, len(self._recent) - _REMEMBERED))):
+                del self._recent[old]
+        return found
 
 
 def servable(bench: Bench, encoder: Encoder) -> list[str]:
@@ -98,7 +102,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as exc:
-        why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc.strerror or exc
+        why = str(exc.strerror or exc).partition(" (while")[0]
         raise ServiceError(
             f"Cannot listen on {host}, port {port}: {why}.",
             "Choose another port with --port (0 takes a free one), or end what listens there.",
