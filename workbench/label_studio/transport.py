@@ -5,7 +5,8 @@ error, which would double tasks; so imports and listings do not go through its m
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -43,6 +44,7 @@ class Transport:
             self._http.close()
             raise
         self._wrapper = self.sdk._client_wrapper
+        self._http.auth = _renewing(self._wrapper)
 
     def close(self) -> None:
         """Close the connections."""
@@ -51,7 +53,9 @@ class Transport:
     @contextmanager
     def guarded(self, what: str) -> Iterator[None]:
         """Errors of the SDK inside the block become ServiceErrors; `what` names the thing asked for, as `project 7`."""
-        with sentences(self.url, what, (self._token,)):
+        with sentences(self.url, what, (self._token,)), warnings.catch_warnings():
+            # Of its own use of pydantic, when it refreshes a token.
+            warnings.filterwarnings("ignore", category=DeprecationWarning, module="label_studio_sdk")
             yield
 
     def call(
@@ -79,8 +83,6 @@ class Transport:
         """
         content = body if body is None or isinstance(body, bytes) else encode(body)
         response = self._send(method, path, what, params, content, timeout)
-        if response.status_code == 401 and self._stale():
-            response = self._send(method, path, what, params, content, timeout)
         if response.status_code == 204:
             return None
         try:
@@ -115,13 +117,26 @@ class Transport:
                 timeout=timeout,
             )
 
-    def _stale(self) -> bool:
-        """Whether the access token was got by refreshing, and may have run out on the way: then a new one is got."""
-        tokens = self._wrapper._tokens_client
-        if tokens._use_legacy_token or not tokens._access_token:
-            return False
-        tokens._access_token = None
-        return True
+
+def _renewing(wrapper: Any) -> Any:
+    """For httpx: where an access token ran out on the way, get another and ask again; the server did nothing yet.
+
+    The SDK gets one when the old one's date has passed by the clock of this machine.
+    """
+    import httpx
+
+    tokens = wrapper._tokens_client
+
+    class Renewing(httpx.Auth):
+        def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+            used = tokens._access_token
+            response = yield request
+            if response.status_code == 401 and used and f"Bearer {used}" == request.headers.get("Authorization"):
+                tokens._access_token = None
+                request.headers["Authorization"] = wrapper.get_headers()["Authorization"]
+                yield request
+
+    return Renewing()
 
 
 def address(url: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from workbench.errors import ServiceError
 from workbench.records import digest
 
-SETTLED = 25.0
+SETTLED = 30.0
 """Seconds after which an import whose sender died has ended: 1,000 tasks take one or two, waiting for the database up to 22."""
 _PATIENCE = 900.0
 """Seconds to wait for another writer: 10,000 tasks take about ten."""
