@@ -247,6 +247,13 @@ def get(local, path, **headers):
         return json.load(answer)
 
 
+def refusal(local, path, **headers):
+    with pytest.raises(HTTPError) as caught:
+        get(local, path, **headers)
+    caught.value.close()
+    return caught.value.code
+
+
 def post(local, path, values):
     headers = {"Authorization": f"Token {local.token}", "Content-Type": "application/json"}
     request = Request(f"{local.url}{path}", data=json.dumps(values).encode(), headers=headers)
@@ -267,7 +274,8 @@ def login(local, email, password):
 
 
 def project(local, title):
-    config = '<View><Text name="text" value="$text"/><Choices name="v" toName="text"><Choice value="a"/><Choice value="b"/></Choices></View>'
+    choices = '<Choices name="v" toName="text"><Choice value="a"/><Choice value="b"/></Choices>'
+    config = f'<View><Text name="text" value="$text"/>{choices}</View>'
     return post(local, "/api/projects", {"title": title, "label_config": config})["id"]
 
 
@@ -290,14 +298,10 @@ def test_the_shared_server_lets_its_administrator_and_its_people_in(studio_serve
 
 @pytest.mark.server
 def test_it_answers_this_machine_only_and_asks_nobody(studio_server):
-    with pytest.raises(HTTPError) as caught:
-        get(studio_server, "/api/version", Host="rebound.example")
-    assert caught.value.code == 400
+    assert refusal(studio_server, "/api/version", Host="rebound.example") == 400
     began = time.monotonic()
-    with pytest.raises(HTTPError) as caught:  # the page that Label Studio would fetch from a host of its maker
-        get(studio_server, "/heidi-tips")
-    assert caught.value.code == 404
-    assert time.monotonic() - began < 2
+    assert refusal(studio_server, "/heidi-tips") == 404, "what Label Studio would fetch from a host of its maker"
+    assert time.monotonic() - began < 4
     port = int(studio_server.url.rpartition(":")[2])
     for address in {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), port, socket.AF_INET)} - {
         "127.0.0.1"
@@ -329,7 +333,13 @@ def test_parallel_imports_lose_nothing(studio_server):
 @pytest.mark.server
 def test_the_command_ends_the_server_lives_and_is_found_again(bench, review):
     """A process starts it and ends; another finds it, adds people, stops it; the next start has the same address."""
-    code = "import typer; from workbench.cli import review_server; app = typer.Typer(); review_server.register(app); app(['start', '--json'])"
+    code = """
+import typer
+from workbench.cli import review_server
+app = typer.Typer()
+review_server.register(app)
+app(["start", "--json"])
+"""
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environ, text=True, check=True)
     answer = json.loads(done.stdout.splitlines()[-1])
@@ -452,9 +462,7 @@ def test_no_two_benches_share_a_key_and_lost_files_are_made_anew(folder, tmp_pat
     other = start(tmp_path / "other")
     try:
         assert (folder / ".env").read_text() != (tmp_path / "other" / ".env").read_text()
-        with pytest.raises(HTTPError) as caught:
-            get(Local(local.url, other.token, "", "", 0), "/api/current-user/whoami")
-        assert caught.value.code == 401
+        assert refusal(Local(local.url, other.token, "", "", 0), "/api/current-user/whoami") == 401
     finally:
         stop(tmp_path / "other")
     number = project(local, "kept")

@@ -126,7 +126,7 @@ def template(python: Path, version: str, progress: Progress) -> Path:
         return path
     with _alone(f"template-{version}") as partial:
         if not path.is_file():
-            progress("Preparing Label Studio's database, once: about half a minute.")
+            progress("Preparing Label Studio's database, once: half a minute or more.")
             done = run_inside(python, partial, "migrate", str(partial))
             if done.returncode or not (partial / DATABASE).is_file():
                 raise ServiceError(

@@ -170,10 +170,14 @@ def _healthy(folder: Path) -> Local:
 
 def _answers(url: str) -> bool:
     """Whether Label Studio says at this address that it is up; proxies of the environment are not asked."""
+    from urllib.error import HTTPError
     from urllib.request import ProxyHandler, build_opener
 
     try:
         with build_opener(ProxyHandler({})).open(f"{url}/health", timeout=5) as answer:
             return bool(json.load(answer).get("status") == "UP")
+    except HTTPError as exc:
+        exc.close()
+        return False
     except (OSError, ValueError):
         return False
