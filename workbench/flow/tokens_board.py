@@ -79,7 +79,10 @@ class Board:
     def _open(self, dialogue: Dialogue) -> dict[Asked, Values]:
         found = coverage([dialogue], self._known)
         places = {_asked(place) for place in (*found.missing, *found.unknown_value)}
-        return {place: self._values(dialogue, place) for place in sorted(places, key=lambda place: place[0])}
+        # In an order that is always the same: it is part of the prompts, and these tell what was asked before.
+        order = [(WHOLE, TOPIC)]
+        order += [(n, name) for n, turn in enumerate(dialogue.turns) for name in self._known.fields(turn.role)]
+        return {place: self._values(dialogue, place) for place in order if place in places}
 
     def _values(self, dialogue: Dialogue, place: Asked) -> Values:
         turn, name = place
@@ -143,7 +146,7 @@ class Board:
     def _prompt(self, question: Question) -> Prompt:
         tongue = self._bench.config.generate.language
         if tongue == "auto":
-            tongue = language(row.sample.text for row in self._rows.values())
+            tongue = language(turn.text for row in self._rows.values() for turn in row.sample.turns)
         return load_prompt(f"{question}.{tongue}.j2", [self._bench.root])
 
     def _gaps(self, prompt: Prompt, there: set[tuple[str, int, str]]) -> Iterator[Request]:
