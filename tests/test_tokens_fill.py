@@ -11,7 +11,7 @@ from test_tokens import TAGS
 
 from workbench.bench import Bench
 from workbench.errors import ConfigError, ServiceError
-from workbench.flow.tokens_fill import Proposal, contradicted, fill, plan, proposals
+from workbench.flow.tokens_fill import Filled, Proposal, contradicted, fill, plan, proposals
 from workbench.records import Change, Sample, Turn
 from workbench.tokens import Place
 from workbench.tokens.answers import read_places, read_values
@@ -44,7 +44,9 @@ def server():
 
 @pytest.fixture
 def full(tmp_path, server):
-    (tmp_path / "wb.yaml").write_text("tokens: {file: tags.json}\nencoder: {name: hashed}\n", encoding="utf-8")
+    (tmp_path / "wb.yaml").write_text(
+        "tokens: {file: tags.json, planted: 0}\nencoder: {name: hashed}\n", encoding="utf-8"
+    )
     (tmp_path / "tags.json").write_text(json.dumps(TAGS, ensure_ascii=False), encoding="utf-8")
     bench = Bench.find(tmp_path, settings(server))
     with bench.ledger.write("data", "add") as writer:
@@ -222,6 +224,29 @@ def test_contradictions_are_asked_for_and_join_the_coverage(full, wb):
     found = wb("tokens", "coverage", "--json").json
     assert found["contradiction"] == [{"id": "s2", "turn": 0, "field": "emotion", "sample": "s2"}]
     assert fill(full, gaps=False, contradictions=True).answers == 0
+
+
+def test_a_model_is_first_shown_wrong_tags_and_what_it_is_worth_is_said(full, server):
+    some = full.config.tokens.model_copy(update={"planted": 5})
+    bench = Bench(full.root, full.config.model_copy(update={"tokens": some}))
+    asked = [request.against for request in plan(bench, gaps=False, contradictions=True)]
+    assert sorted(asked) == ["!0.emotion=calm", "!0.emotion=sad", "0.emotion=calm", "0.emotion=sad"]
+    assert all(one.startswith("!") for one in asked[:2])
+    done = fill(bench, gaps=False, contradictions=True)
+    assert (sorted(done.found), done.judged, len(done.contradictions)) == ([False, True], 2, 1)
+    assert done.worth.startswith("1 of 2 planted wrong tags were found (9% to 91% with 95 % confidence), 1 of 2 given")
+    assert done.worth.endswith("worthless: wrong tags are not named more often than given ones.")
+    assert fill(bench, gaps=False, contradictions=True).answers == 0
+    bench.ledger.close()
+
+
+def test_a_model_that_finds_what_is_planted_gives_hints():
+    done = Filled(found=(True,) * 18 + (False,) * 2, judged=400, contradictions=(Place("a", 0, "emotion"),) * 8)
+    assert done.worth == (
+        "18 of 20 planted wrong tags were found (70% to 97% with 95 % confidence), "
+        "8 of 400 given tags are doubted (2.0%): a hint for people."
+    )
+    assert Filled(judged=3).worth == Filled(found=(True,)).worth == ""
 
 
 def test_a_contradiction_is_over_when_the_tag_is_another_one(full):
