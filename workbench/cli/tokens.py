@@ -315,6 +315,8 @@ def show_asked(done: "Filled") -> None:
         say(f"{done.refused} questions were refused.")
     if done.left:
         say(f"{done.left} questions are left (--max-requests); the same command goes on from there.")
+    if done.worth:
+        say(f"Contradictions: {done.worth}")
 
 
 def filled_json(done: "Filled") -> dict[str, Any]:
@@ -331,6 +333,7 @@ def filled_json(done: "Filled") -> dict[str, Any]:
             for p in done.proposals
         ],
         "judged": done.judged,
+        "planted": {"found": sum(done.found), "n": len(done.found)},
         "contradiction": [place.json() for place in done.contradictions],
     }
 

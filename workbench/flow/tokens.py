@@ -153,8 +153,8 @@ def _objects(name: str, text: str) -> list[tuple[int, dict[str, Any]]]:
             continue
         try:
             value = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as exc:
-            why = f"{exc.msg} at column {exc.colno}" if isinstance(exc, json.JSONDecodeError) else "nested too deeply"
+        except (ValueError, RecursionError) as exc:
+            why = _why(exc)
             raise DataError(f"{name}, line {number} is not JSON: {why}.", LINES) from exc
         if not isinstance(value, dict):
             raise DataError(f"{name}, line {number} is no JSON object: {shorten(line, 30)!r}.", LINES)
@@ -162,6 +162,12 @@ def _objects(name: str, text: str) -> list[tuple[int, dict[str, Any]]]:
     if not found:
         raise DataError(f"{name} is empty.", LINES)
     return found
+
+
+def _why(exc: Exception) -> str:
+    if isinstance(exc, json.JSONDecodeError):
+        return f"{exc.msg} at column {exc.colno}"
+    return "a number has thousands of digits" if isinstance(exc, ValueError) else "nested too deeply"
 
 
 LINES = "Give JSON Lines, one dialogue a line; `wb data add` takes other files into a bench."

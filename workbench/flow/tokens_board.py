@@ -3,7 +3,8 @@
 A question is stored as a reply of which no rows were asked for; `parents` is the row, `draw` stands for it and its text:
 
 fill         `against` lists the places asked for, as `3.technique 4.emotion` (turn -1 is the whole dialogue)
-contradict   `against` lists places with the tags they had, as `0.emotion=calm`
+contradict   `against` lists places with the tags they had, as `0.emotion=calm`; `!` before one says that the tag was planted: not
+             the row's own, but another one, to see whether the model finds it
 
 What was said of a text that was changed since, or of a tag that is another one now, counts no more.
 """
@@ -11,6 +12,7 @@ What was said of a text that was changed since, or of a tag that is another one 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any, Literal
 
 from workbench.bench import Bench
@@ -28,6 +30,7 @@ from workbench.tokens.vocabulary import Values
 
 Question = Literal["fill", "contradict"]
 QUESTIONS: tuple[Question, ...] = ("fill", "contradict")
+PLANTED = "!"
 LONGEST = 1000
 """Characters of a turn that a prompt shows."""
 
@@ -79,7 +82,10 @@ class Board:
     def _open(self, dialogue: Dialogue) -> dict[Asked, Values]:
         found = coverage([dialogue], self._known)
         places = {_asked(place) for place in (*found.missing, *found.unknown_value)}
-        return {place: self._values(dialogue, place) for place in sorted(places, key=lambda place: place[0])}
+        # In an order that is always the same: it is part of the prompts, and these tell what was asked before.
+        order = [(WHOLE, TOPIC)]
+        order += [(n, name) for n, turn in enumerate(dialogue.turns) for name in self._known.fields(turn.role)]
+        return {place: self._values(dialogue, place) for place in order if place in places}
 
     def _values(self, dialogue: Dialogue, place: Asked) -> Values:
         turn, name = place
@@ -104,12 +110,26 @@ class Board:
         """Row and tag -> whether the text contradicts it, for tags that have not changed; the newest answer counts."""
         said: dict[tuple[str, Asked], bool] = {}
         for row, reply in self._replies("contradict"):
+            if PLANTED in reply.against:
+                continue
             now = {f"{turn}.{name}={value}": (turn, name) for (turn, name), value in self._doubted(row).items()}
             asked = {now[told]: None for told in reply.against.split() if told in now}
             named = read_places(reply.text, asked)
             if named is not None:
                 said |= {(row.sample.id, place): place in named for place in asked}
         return said
+
+    def found(self) -> list[bool]:
+        """Whether the model named the planted tag, for each answer about one."""
+        found = []
+        for _, reply in self._replies("contradict"):
+            told = next((told[1:] for told in reply.against.split() if told.startswith(PLANTED)), "")
+            if not told:
+                continue
+            turn, _, name = told.partition("=")[0].partition(".")
+            named = read_places(reply.text, {(int(turn), name): None})
+            found.append(bool(named))
+        return found
 
     def contradicted(self) -> list[Place]:
         """Tags that the text contradicts, in the order of rows and turns."""
@@ -143,7 +163,7 @@ class Board:
     def _prompt(self, question: Question) -> Prompt:
         tongue = self._bench.config.generate.language
         if tongue == "auto":
-            tongue = language(row.sample.text for row in self._rows.values())
+            tongue = language(turn.text for row in self._rows.values() for turn in row.sample.turns)
         return load_prompt(f"{question}.{tongue}.j2", [self._bench.root])
 
     def _gaps(self, prompt: Prompt, there: set[tuple[str, int, str]]) -> Iterator[Request]:
@@ -167,18 +187,40 @@ class Board:
                 yield self._request("fill", row, against, prompt.messages(values), prompt, _schema(some, "tags", said))
 
     def _doubts(self, prompt: Prompt) -> Iterator[Request]:
+        """Planted tags first: what the model is worth."""
+        yield from self._planted(prompt)
         for row in self._rows.values():
             doubted = self._doubted(row)
             for some in _parts(list(doubted), self._config.places):
-                shown = [
-                    {"turn": turn, "field": name, "value": doubted[turn, name]}
-                    | {"meaning": self._known.meaning(self._role(row, (turn, name)), name, doubted[turn, name])}
-                    for turn, name in some
-                ]
-                against = " ".join(f"{turn}.{name}={doubted[turn, name]}" for turn, name in some)
-                values = self._shown(row) | {"places": shown}
-                schema = _schema(some, "contradictions", ())
-                yield self._request("contradict", row, against, prompt.messages(values), prompt, schema)
+                yield self._doubt(prompt, row, {place: doubted[place] for place in some})
+
+    def _planted(self, prompt: Prompt) -> Iterator[Request]:
+        """Some dialogues, chosen by seed, each with one tag that is not its own."""
+        seed = str(self._bench.config.seed)
+        rows = [row for row in self._rows.values() if self._doubted(row)]
+        for row in sorted(rows, key=lambda row: digest(seed, row.sample.id))[: self._config.planted]:
+            chance = Random(digest(seed, row.sample.id))
+            doubted = self._doubted(row)
+            place = chance.choice(list(doubted))
+            others = [value for value in self._values(row.dialogue, place) if value != doubted[place]]
+            if others:
+                parts = _parts(list(doubted), self._config.places)
+                some = next(part for part in parts if place in part)
+                shown = {one: doubted[one] for one in some} | {place: chance.choice(others)}
+                yield self._doubt(prompt, row, shown, planted=place)
+
+    def _doubt(self, prompt: Prompt, row: _Row, tags: Mapping[Asked, str], planted: Asked | None = None) -> Request:
+        shown = [
+            {"turn": turn, "field": name, "value": value}
+            | {"meaning": self._known.meaning(self._role(row, (turn, name)), name, value)}
+            for (turn, name), value in tags.items()
+        ]
+        told = [
+            f"{PLANTED if (turn, name) == planted else ''}{turn}.{name}={value}" for (turn, name), value in tags.items()
+        ]
+        messages = prompt.messages(self._shown(row) | {"places": shown})
+        schema = _schema(list(tags), "contradictions", ())
+        return self._request("contradict", row, " ".join(told), messages, prompt, schema)
 
     def _doubted(self, row: _Row) -> dict[Asked, str]:
         """Tags with a value of the vocabulary, of the fields that are compared with the text."""

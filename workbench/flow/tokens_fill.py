@@ -12,9 +12,10 @@ from pathlib import Path
 from workbench.bench import Bench
 from workbench.errors import ConfigError, ServiceError, WorkbenchError
 from workbench.flow.purchases import Purchases, key_of
-from workbench.flow.tokens_board import QUESTIONS, Board, Proposal
+from workbench.flow.tokens_board import PLANTED, QUESTIONS, Board, Proposal
 from workbench.ledger import Outbox, Reply
 from workbench.llm import Client, Purse, RecordedEndpoint, Request, complete, endpoints, open_client
+from workbench.metrics import wilson
 from workbench.records import Reject
 from workbench.tokens import Place
 from workbench.tokens.answers import read_places
@@ -43,6 +44,22 @@ class Filled:
     contradictions: tuple[Place, ...] = ()
     judged: int = 0
     """Tags that stored answers say something of: whether the text contradicts them."""
+    found: tuple[bool, ...] = ()
+    """Of planted wrong tags, whether the model named them."""
+
+    @property
+    def worth(self) -> str:
+        """What the named contradictions are worth, in a sentence; empty where nothing was asked."""
+        if not self.found or not self.judged:
+            return ""
+        hits, doubted = sum(self.found), len(self.contradictions)
+        low, high = wilson(hits, len(self.found))
+        rate = doubted / self.judged
+        say = (
+            f"{hits} of {len(self.found)} planted wrong tags were found ({low:.0%} to {high:.0%} with 95 % confidence)"
+        )
+        end = "worthless: wrong tags are not named more often than given ones" if low <= rate else "a hint for people"
+        return f"{say}, {doubted} of {self.judged} given tags are doubted ({rate:.1%}): {end}."
 
     @property
     def cost(self) -> Decimal | None:
@@ -116,6 +133,7 @@ def fill(
     done = asking.done
     done.proposals, done.contradictions = tuple(board.proposals()), tuple(board.contradicted())
     done.open, done.judged = board.open, len(board.judged())
+    done.found = tuple(board.found())
     return done
 
 
@@ -191,7 +209,7 @@ class _Asking:
 
 def _junk(reply: Reply) -> Reject | None:
     """A reply that names no place that was asked for; of contradictions, one that is no JSON."""
-    told = [one.partition("=")[0].partition(".") for one in reply.against.split()]
+    told = [one.removeprefix(PLANTED).partition("=")[0].partition(".") for one in reply.against.split()]
     named = read_places(reply.text, {(int(turn), name): None for turn, _, name in told})
     if named or (named is not None and reply.strategy == "contradict"):
         return None

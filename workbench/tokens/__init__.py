@@ -49,6 +49,8 @@ class TokensConfig(Strict):
     """Fields that may not go back within a dialogue, in the order of their values; `phase` where not given."""
     doubted: tuple[str, ...] = ("emotion", "progress")
     """Fields whose tags `wb tokens fill --contradictions` has a model compare with the text."""
+    planted: int = Field(default=20, ge=0)
+    """Dialogues that a model first gets with one wrong tag planted, to see whether it finds contradictions at all."""
     places: int = Field(default=24, ge=1)
     """Most missing tags that one request asks for; a long dialogue takes several."""
 

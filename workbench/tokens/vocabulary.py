@@ -143,8 +143,8 @@ def _json(path: Path) -> dict[str, Any]:
     except json.JSONDecodeError as exc:
         say = f"{path} is not JSON: {exc.msg} at line {exc.lineno}, column {exc.colno}."
         raise ConfigError(say, "Mend that line and run again.") from exc
-    except (UnicodeDecodeError, RecursionError) as exc:
-        raise ConfigError(f"{path} is not JSON in UTF-8.", "Save it as UTF-8, or check which file it is.") from exc
+    except (ValueError, RecursionError) as exc:  # other bytes; a number of thousands of digits; nested thousands deep
+        raise ConfigError(f"{path} is no tags file in UTF-8.", "Save it as UTF-8, or check which file it is.") from exc
     if not isinstance(found, dict):
         raise _wrong(str(path), f"it holds a {_kind(found)}, not topics and roles", '{"topic": {...}, "user": {...}}')
     return found
