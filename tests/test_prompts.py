@@ -2,7 +2,6 @@
 
 import json
 import re
-from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -33,7 +32,6 @@ FILES = sorted(path.name for path in search_path("prompts")[0].iterdir())
 PROMPTS = [name for name in FILES if name.split(".")[0] in ASKING]
 FULL = [name for name in PROMPTS if "{% block assistant %}" not in load(name).text]
 PIPELINES = sorted(search_path("pipelines")[0].glob("*.yaml"))
-LABEL_CONFIGS = sorted(search_path("label_configs")[0].glob("*.xml"))
 LABELS = {"zh": ("办理取消", "咨询（含查询）业务资费"), "en": ("cancel_card", "card_fee")}
 ROWS = {
     "zh": ("把3个月前开的彩铃退了，5条短信", "您好[SEP]20G流量包一个月多少钱"),
@@ -276,13 +274,3 @@ def test_what_a_pipeline_shows_in_comments_is_valid_too(path):
     lines = path.read_text(encoding="utf-8").splitlines()
     shown = [re.sub(r"^(\s*)# (?=[a-z_]+:|\s)", r"\1", line) for line in lines]
     Config.read(yaml.safe_load("\n".join(shown)), where=path.name)
-
-
-@pytest.mark.parametrize("path", LABEL_CONFIGS, ids=lambda path: path.name)
-def test_a_label_config_has_the_controls_that_review_reads(path):
-    root = ElementTree.parse(path).getroot()
-    controls = {node.get("name"): node for node in root.iter() if node.get("toName")}
-    assert {"verdict", "edited_text", "new_label", "reject_reason", "naturalness"} <= controls.keys()
-    assert {node.get("toName") for node in controls.values()} == {"text"}
-    assert root.find(".//Text[@name='text']").get("value") == "$text"
-    assert {choice.get("value") for choice in controls["verdict"]} == {"approve", "edit", "relabel", "reject"}

@@ -246,7 +246,7 @@ def show_defects(found: "Coverage", of: "Dialogues") -> None:
             dialogue = read[place.at]
             turn = None if place.turn is None else dialogue.turns[place.turn]
             value = dialogue.topic if turn is None else turn.tags.get(place.field, "")
-            said = "" if turn is None else visible(turn.text, 30)
+            said = "" if turn is None else visible(turn.text, 20)
             where = "-" if place.turn is None else str(place.turn)
             rows.append((kind, place.id, where, place.field, visible(value, 30), said))
     counts = ", ".join(f"{kind} {len(getattr(found, kind))}" for kind in kinds)
@@ -258,7 +258,7 @@ def show_defects(found: "Coverage", of: "Dialogues") -> None:
 def show_inconsistent(found: "Coverage") -> None:
     """Texts that are tagged in more than one way."""
     rows = [
-        (one.role, visible(one.text, 30), one.field, value, ", ".join(f"{p.id}:{p.turn}" for p in places[:5]))
+        (one.role, visible(one.text, 20), one.field, value, ", ".join(f"{p.id}:{p.turn}" for p in places[:5]))
         for one in found.inconsistent
         for value, places in one.values.items()
     ]
@@ -330,6 +330,7 @@ def filled_json(done: "Filled") -> dict[str, Any]:
             {"sample": p.sample, "turn": p.turn, "field": p.field, "value": p.value, "why": p.why}
             for p in done.proposals
         ],
+        "judged": done.judged,
         "contradiction": [place.json() for place in done.contradictions],
     }
 
@@ -343,5 +344,6 @@ def show_filled(done: "Filled") -> None:
         show(f"{len(rows) - MOST} more; --json lists all.")
     if done.contradictions:
         named = [(place.id, place.turn, place.field) for place in done.contradictions]
-        show_table("Tags that the text may contradict", ["dialogue", "turn", "field"], named[:MOST], right=[1])
+        title = f"Tags that the text may contradict: {len(named)} of {done.judged} that were asked about"
+        show_table(title, ["dialogue", "turn", "field"], named[:MOST], right=[1])
     show("Next: wb review push --project dialogues puts them before people.")

@@ -83,6 +83,7 @@ def hold(folder: Path) -> Any:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return held
         time.sleep(0.1)
+    held.close()
     raise SystemExit(HELD)
 
 

@@ -70,7 +70,7 @@ class Labelling:
     objects: Mapping[str, str]
     """What is shown and spoken of: name -> tag in lower case."""
     fields: tuple[str, ...]
-    """The fields of the task data that it refers to; Label Studio refuses a task that lacks one."""
+    """The fields of the task data that it refers to: a task without those that objects show is refused."""
 
 
 def read(config: str, where: str = "The label config") -> Labelling:

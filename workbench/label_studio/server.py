@@ -16,6 +16,8 @@ from workbench.errors import ServiceError, UsageError
 from workbench.label_studio import state
 from workbench.label_studio.install import DATABASE, Progress, last_line, python_of, run_inside, template
 
+FOLDER = "label-studio"
+"""The data folder, in the bench."""
 _BOOT = 180.0
 """Seconds that a server has to bind its port: three on a quick machine, more where its Python was never used."""
 _HEALTH = 30.0
@@ -66,7 +68,7 @@ def start(
         )
     state.make_folder(folder)
     folder = folder.resolve()
-    with state.alone(folder):
+    with state.alone(folder, progress):
         found = state.served(folder)
         accounts = (state.read_credentials(folder) or state.new_credentials()).with_users(emails)
         if found is None:

@@ -6,7 +6,7 @@ import re
 import secrets
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -195,12 +195,30 @@ def halt(folder: Path) -> bool:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold the folder while its server is started or stopped; a second process waits for the first."""
-    from filelock import FileLock
+def alone(folder: Path, progress: Callable[[str], None] = lambda _: None) -> Iterator[None]:
+    """Hold the folder while its server is started or stopped; a second process waits for the first.
 
-    with FileLock(folder / ".start.lock", mode=0o600):
-        yield
+    Raises:
+        ServiceError: something in the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / ".start.lock", mode=0o600)
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            progress("Another command starts or stops this Label Studio; waiting for it.")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+    except OSError as exc:
+        raise ServiceError(
+            f"{exc.filename or folder} cannot be read or written: {exc.strerror or exc}.",
+            "Free the disk or mend the permissions, then run this again.",
+        ) from exc
 
 
 def _settled(file: Any) -> dict[str, int]:

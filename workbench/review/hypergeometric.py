@@ -24,10 +24,15 @@ def _log_factorials(size: int) -> Floats:
     return np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, size + 1, dtype=np.float64)))])
 
 
-def exactly(found: Any, size: Any, bad: Any, drawn: Any) -> Floats:
-    """[...] probability that a sample holds exactly `found` defective rows; 0 where that cannot be."""
+def log_exactly(found: Any, size: Any, bad: Any, drawn: Any) -> Floats:
+    """[...] ln of the probability that a sample holds exactly `found` defective rows; -inf where that cannot be."""
     ways = log_choose(bad, found) + log_choose(np.subtract(size, bad), np.subtract(drawn, found))
-    return np.asarray(np.exp(ways - log_choose(size, drawn)))
+    return np.asarray(ways - log_choose(size, drawn))
+
+
+def exactly(found: Any, size: Any, bad: Any, drawn: Any) -> Floats:
+    """[...] probability that a sample holds exactly `found` defective rows."""
+    return np.asarray(np.exp(log_exactly(found, size, bad, drawn)))
 
 
 def at_most(found: int, size: int, bad: Any, drawn: Any) -> Floats:

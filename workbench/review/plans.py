@@ -57,15 +57,14 @@ def design(size: int, bound: float, error: float, stages: int, usual: tuple[floa
         usual: defect rates that a lot may have, equally likely; they move what the plan costs, never what it promises.
     """
     bad = np.unique(np.rint(np.array(usual) * size).astype(np.int64))
-    best, cost = (), WORTH * size
+    best: tuple[tuple[int, ...], tuple[float, ...]] | None = None
+    cost = WORTH * size
     for accepts, shares in _candidates(stages):
         points = _points(size, bound, accepts, [error * share for share in shares])
         looked_at = expected(size, points, bad)
         if points and looked_at < cost:
-            best, cost = (points, accepts, shares), looked_at
-    if not best:
-        return ()
-    return _with_rejects(size, _spend_all(size, bound, error, *best))
+            best, cost = (accepts, shares), looked_at
+    return _with_rejects(size, _spend_all(size, bound, error, *best)) if best else ()
 
 
 def expected(size: int, points: Sequence[Point], bad: Ints) -> float:
@@ -102,7 +101,7 @@ def walk(size: int, points: Sequence[Point], bad: Ints) -> Iterator[Floats]:
     """
     most = max((p.accept for p in points), default=0)
     each = np.arange(most + 1)
-    going = np.zeros((len(bad), most + 1))
+    going: Floats = np.zeros((len(bad), most + 1))
     going[:, 0] = 1.0
     drawn = 0
     for point in points:
@@ -157,12 +156,13 @@ def _smallest(size: int, bound: float, accept: int, error: float) -> int:
 
 
 def _spend_all(
-    size: int, bound: float, error: float, points: tuple[Point, ...], accepts: Sequence[int], shares: Sequence[float]
+    size: int, bound: float, error: float, accepts: Sequence[int], shares: Sequence[float]
 ) -> tuple[Point, ...]:
-    """The same plan with larger shares, as far as its exact error stays within `error`.
+    """The plan with shares as large as its exact error allows.
 
-    That each share is too small for the whole comes of Bonferroni's bound, which adds up what mostly happens together.
+    Shares that add up to the error are Bonferroni's bound, which counts twice what mostly happens together.
     """
+    points = _points(size, bound, accepts, [error * share for share in shares])
     low, high = error, error / max(shares)
     for _ in range(6):
         middle = (low + high) / 2

@@ -20,7 +20,7 @@ from pydantic import Field
 from workbench.config import Strict
 from workbench.errors import DataError
 from workbench.records import Metric, digest
-from workbench.review.hypergeometric import exactly, least_bad, log_choose, most_bad
+from workbench.review.hypergeometric import least_bad, log_choose, log_exactly, most_bad
 from workbench.review.plans import SLACK, Point, design
 
 NAME = "unseen_defects"
@@ -115,14 +115,13 @@ def plan(size: int, seen: int, defects: int, stage: int, config: SamplingConfig)
         return _accept(lot, stage, 0, config)
     if not points or stage > len(points) or (stage and defects >= points[stage - 1].reject):
         return _review(lot, stage, config)
-    if not stage:
-        return _draw(lot, 1, points[0], config)
-    point = points[stage - 1]
-    if seen < point.sample:
-        return _draw(lot, stage, point, config)
-    most = most_bad(size, seen, defects, point.error) - defects
-    if defects <= point.accept and most <= config.bound * (size - seen) + SLACK:
-        return _accept(lot, stage, most, config)
+    if stage:
+        point = points[stage - 1]
+        if seen < point.sample:
+            return _draw(lot, stage, point, config)
+        most = most_bad(size, seen, defects, point.error) - defects
+        if defects <= point.accept and most <= config.bound * (size - seen) + SLACK:
+            return _accept(lot, stage, most, config)
     later = next((k for k in range(stage, len(points)) if points[k].sample > seen), None)
     return _review(lot, stage, config) if later is None else _draw(lot, later + 1, points[later], config)
 
@@ -186,11 +185,8 @@ def looked(size: int, bad: Sequence[bool], config: SamplingConfig) -> Looked:
 def pooled(lots: Iterable[Looked], confidence: float) -> Metric:
     """Defect rate of all rows of several lots that nobody looked at; the interval covers whenever and why ever sampling ended.
 
-    How likely the samples are under a mixture of distributions of defect rates, against how likely they are under given numbers
-    of defects of each lot: for the true numbers that ratio is a martingale in the rows looked at, the prior-posterior ratio of
-    Waudby-Smith and Ramdas (2020, "Confidence sequences for sampling without replacement"), here of many lots together. By
-    Ville's inequality it ever exceeds 1 / (1 - confidence) with a probability of at most 1 - confidence. The interval holds all
-    totals that some numbers of defects give for which it does not.
+    Each end is the better one of two intervals that share the error: of all lots at once (see `_defects`), which is narrow where
+    lots are alike, and of each lot for itself, summed up (Bonferroni), which does not mind that others are bad.
 
     Lots that were rejected and then looked at in full belong in here (see `looked`): of many bad lots some are accepted by
     chance, and to leave out the others would hide that. Lots that had to be looked at in full from the start do not.
@@ -203,19 +199,37 @@ def pooled(lots: Iterable[Looked], confidence: float) -> Metric:
     rest, n = sum(lot.unseen for lot in known), sum(lot.size if lot.bad is not None else lot.seen for lot in known)
     if not rest:
         return Metric(NAME, 0.0, 0.0, 0.0, n)
-    best, budget = 0, _expected(known) - float(np.log1p(-confidence))
-    up, down = [np.zeros(0)], [np.zeros(0)]
-    for lot in known:
+    error = (1 - confidence) / (2 if len(known) > 1 else 1)
+    each = np.sum([_defects([lot], error / len(known)) for lot in known], axis=0)
+    together = _defects(known, error)
+    low, high = max(each[0], together[0]) / rest, min(each[1], together[1]) / rest
+    # Two intervals at odds would be an event that the error allows for; then the honest answer is both.
+    low, high = min(low, high), max(low, high)
+    return Metric(NAME, _rate(known, low, high), low, high, n)
+
+
+def _defects(lots: Sequence[Looked], error: float) -> tuple[int, int]:
+    """Fewest and most defects among the unseen rows of some lots together.
+
+    How likely the samples are under a mixture of distributions of defect rates, against how likely they are under given numbers
+    of defects of each lot: for the true numbers that ratio is a martingale in the rows looked at, the prior-posterior ratio of
+    Waudby-Smith and Ramdas (2020, "Confidence sequences for sampling without replacement"), here of many lots at once. By
+    Ville's inequality it ever exceeds 1 / error with a probability of at most `error`. What is returned are the ends of
+    all totals that some numbers of defects give for which it does not.
+    """
+    best, budget = 0, _expected(lots) - float(np.log(error))
+    up: list[Floats] = []
+    down: list[Floats] = []
+    for lot in lots:
         total = lot.defects + np.arange(lot.unseen + 1) if lot.bad is None else np.array([lot.bad])
-        against = -np.log(exactly(lot.defects, lot.size, total, lot.seen))
+        against = -log_exactly(lot.defects, lot.size, total, lot.seen)
         at = int(np.argmin(against))
         best, budget = best + at, budget - float(against[at])
         up.append(np.diff(against[at:]))
         down.append(np.diff(against[at::-1]))
     # These curves are convex, so that the cheapest next defect, again and again, is the cheapest way to any total.
     more, less = (int(np.sum(np.cumsum(np.sort(np.concatenate(steps))) <= budget + SLACK)) for steps in (up, down))
-    low, high = (best - less) / rest, (best + more) / rest
-    return Metric(NAME, _rate(known, low, high), low, high, n)
+    return best - less, best + more
 
 
 def _expected(lots: Sequence[Looked]) -> float:

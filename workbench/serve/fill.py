@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from workbench.errors import DataError
-from workbench.records import SEP
-from workbench.serve.controls import Choices, read_choices
+from workbench.serve.controls import Asked, asked
 from workbench.serve.predictor import Predictor
 from workbench.text import shorten
 
@@ -28,27 +27,28 @@ class Filled:
     """Tasks that offer no class which the model knows."""
 
 
-def control(config: str, labels: Sequence[str]) -> Choices:
+def control(config: str, labels: Sequence[str]) -> Asked:
     """The control that the model fills: the one whose choices are among its classes, given in the config or by the tasks.
 
     Fixed choices win over those that only the tasks tell. In the review config that is `new_label`.
 
     Raises:
-        DataError: the config is not readable, or has no such control, or more than one.
+        ConfigError: the config is not readable.
+        DataError: it has no such control, or more than one.
     """
     known = set(labels)
-    found = [one for one in read_choices(config) if one.name != VERDICT]
-    fixed = [one for one in found if _shared(one, known)]
-    fitting = fixed or [one for one in found if one.field]
+    found = [one for one in asked(config) if one.control.name != VERDICT]
+    fixed = [one for one in found if _shared(one.control.choices, known)]
+    fitting = fixed or [one for one in found if one.control.options]
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        names = ", ".join(one.name for one in fitting)
+        names = ", ".join(one.control.name for one in fitting)
         raise DataError(
             f"The label config has {len(fitting)} controls that take classes of the model: {names}.",
             "Keep one <Choices> with classes of the model, or serve a model whose classes only one of them has.",
         )
-    offered = shorten(", ".join(choice for one in found for choice in one.choices), 80)
+    offered = shorten(", ".join(choice for one in found for choice in one.control.choices), 80)
     raise DataError(
         "The label config has no <Choices> with classes of the model"
         + (f"; its choices are: {offered}." if offered else "."),
@@ -56,10 +56,10 @@ def control(config: str, labels: Sequence[str]) -> Choices:
     )
 
 
-def _shared(one: Choices, known: set[str]) -> bool:
-    """Whether its fixed choices are classes: two of them at least, or all; a lone `other` in common says nothing."""
-    common = known.intersection(one.choices)
-    return len(common) >= 2 or (bool(common) and len(common) == len(one.choices))
+def _shared(choices: Sequence[str], known: set[str]) -> bool:
+    """Whether these are classes: two of them at least, or all; a lone `other` in common says nothing."""
+    common = known.intersection(choices)
+    return len(common) >= 2 or (bool(common) and len(common) == len(choices))
 
 
 def fill(predictor: Predictor, config: str, tasks: Sequence[Mapping[str, Any]]) -> Filled:
@@ -69,11 +69,11 @@ def fill(predictor: Predictor, config: str, tasks: Sequence[Mapping[str, Any]]) 
     classes that a task offers, so that a text which belongs to none of them is uncertain.
 
     Raises:
-        DataError: see `control`.
+        ConfigError, DataError: see `control`.
     """
     target = control(config, predictor.labels)
     data = [_data(task) for task in tasks]
-    texts = [text_of(one.get(target.source)) for one in data]
+    texts = [target.text(one) for one in data]
     rows = [i for i, text in enumerate(texts) if text.strip()]
     probabilities = predictor.predict([texts[i] for i in rows]) if rows else np.zeros((0, len(predictor.labels)))
     column = {label: i for i, label in enumerate(predictor.labels)}
@@ -97,13 +97,3 @@ def fill(predictor: Predictor, config: str, tasks: Sequence[Mapping[str, Any]]) 
 def _data(task: Mapping[str, Any]) -> Mapping[str, Any]:
     data = task.get("data")
     return data if isinstance(data, Mapping) else {}
-
-
-def text_of(value: Any) -> str:
-    """The text of an object's value: itself, or the turns of a dialogue joined as in training; empty for anything else."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        turns = [turn.get("text") if isinstance(turn, Mapping) else turn for turn in value]
-        return SEP.join(turn for turn in turns if isinstance(turn, str))
-    return ""

@@ -145,8 +145,8 @@ class _Parser:
 
     def _piece(self, number: int, body: str, rest: str, *, last: bool) -> None:
         if (number == 0) != (body == BEGIN) or last != (body == END):
-            place = "first" if number == 0 else "last" if last else "another one"
-            want = {"first": token(BEGIN), "last": token(END)}.get(place, "a role, topic or tag")
+            other = token(END) if last else "a role, topic or tag"
+            want = token(BEGIN) if number == 0 and body != BEGIN else other
             raise self._wrong(f"the token that stands there is {token(body)}, not {want}")
         if body in (BEGIN, END):
             self._close()

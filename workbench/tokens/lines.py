@@ -97,7 +97,7 @@ def to_line(record: Record, id: str, key: str, vocabulary: Vocabulary) -> dict[s
     line: dict[str, Any] = {"id": record["id"]} if "id" in record else {}
     line["text"] = render(dialogue, vocabulary)
     line |= {name: value for name, value in record.items() if name not in ("id", "turns", key, *_OWN)}
-    if dumps(_restored(line, dialogue)) == dumps(record):
+    if dumps(_restored(line, parse(line["text"], vocabulary))) == dumps(record):
         return line
     return line | {"shape": _shape(record, dialogue, key)}
 
