@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import httpx
 import yaml
 
 import workbench
@@ -15,6 +14,8 @@ class Person:
     """Someone who works in Label Studio over its HTTP API, beside the client that is tested."""
 
     def __init__(self, url, token):
+        import httpx
+
         self.http = httpx.Client(base_url=url, headers={"Authorization": f"Token {token}"}, timeout=60)
 
     def tasks(self, project):

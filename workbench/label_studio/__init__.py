@@ -3,7 +3,7 @@
 from workbench.label_studio.client import Studio
 from workbench.label_studio.contract import Annotation, Filter, Seen, Task, View
 from workbench.label_studio.faults import Denied, Gone, Refused, Unanswered
-from workbench.label_studio.views import labelling
+from workbench.label_studio.views import labelling_link
 
 __all__ = [
     "Annotation",
@@ -16,5 +16,5 @@ __all__ = [
     "Task",
     "Unanswered",
     "View",
-    "labelling",
+    "labelling_link",
 ]

@@ -173,7 +173,7 @@ class Studio:
         yield from changes.changed(self._transport, number, since, frozenset(known), people)
 
     def view(self, number: int, view: View) -> str:
-        """Make the tab with this title or bring it up to date; its address (`labelling` makes the one of its queue)."""
+        """Make the tab with this title or bring it up to date; its address (`labelling_link` makes the one of its queue)."""
         return views.view(self._transport, number, view)
 
     def answer(

@@ -30,7 +30,7 @@ def view(transport: Transport, project: int, wanted: View) -> str:
     return f"{transport.url}/projects/{project}/data?tab={tab.id}"
 
 
-def labelling(link: str) -> str:
+def labelling_link(link: str) -> str:
     """The address that opens a tab's tasks one after the other for labelling."""
     return f"{link}&labeling=1"
 

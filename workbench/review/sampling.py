@@ -19,6 +19,7 @@ from pydantic import Field
 
 from workbench.config import Strict
 from workbench.errors import DataError
+from workbench.metrics import Floats
 from workbench.records import Metric, digest
 from workbench.review.hypergeometric import least_bad, log_choose, log_exactly, most_bad
 from workbench.review.plans import SLACK, Point, design

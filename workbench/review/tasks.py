@@ -39,7 +39,7 @@ def data(sample: Sample, uid: str, queue: str, reviewers: Sequence[str], beside:
         "text": shown(sample.turns),
         "label": sample.label,
         "queue": queue,
-        "reviewers": " ".join(reviewers),
+        "reviewers": f"|{'|'.join(reviewers)}|" if reviewers else "",
         "against": beside.against,
         "pair": pair(sample.label, beside.against) if beside.against else "",
         "doubt": round(beside.doubt, 3),

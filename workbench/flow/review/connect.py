@@ -7,8 +7,9 @@ from pathlib import Path
 
 from workbench.bench import Bench
 from workbench.errors import ConfigError, ServiceError
-from workbench.label_studio import Studio, running
+from workbench.label_studio import Studio
 from workbench.label_studio.labelling import fingerprint
+from workbench.label_studio.server import FOLDER, running
 from workbench.ledger import Kind, Project
 from workbench.records import digest
 
@@ -31,7 +32,7 @@ class Wanted:
 
 def folder(bench: Bench) -> Path:
     """Where the bench's own Label Studio lives."""
-    return bench.root / "label-studio"
+    return bench.root / FOLDER
 
 
 def connect(bench: Bench) -> Studio:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from workbench.bench import Bench
-from workbench.flow.review import dialogues
 from workbench.flow.review.candidates import CandidateReader
 from workbench.flow.review.connect import connect
 from workbench.flow.review.plan import hold_failed
@@ -70,7 +69,6 @@ class RatingReader:
 
 READERS: Mapping[Kind, Callable[[Bench], Reader]] = {
     "review": CandidateReader,
-    "dialogues": dialogues.DialogueReader,
     "rating": lambda _: RatingReader(),
 }
 

@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from workbench.label_studio import Studio, View
+from workbench.label_studio import Filter, Studio, View
 from workbench.ledger import Asked, Project
 from workbench.review import ReviewConfig
 from workbench.review.decisions import ADJUDICATE
 
 COLUMNS = ("data.label", "data.text", "data.pair", "data.queue", "data.doubt", "predictions_score", "total_annotations")
-DOUBT = ("-tasks:data.doubt",)
+DOUBT = "-data.doubt"
 
 
 def make_views(
@@ -24,27 +24,22 @@ def make_views(
         pairs: uid -> confusion pair, of tasks that have one.
         config: how many tabs.
     """
-    first = studio.view(place.number, View("Most doubtful first", (), DOUBT, COLUMNS))
-    for title, column in (("By class", "data.label"), ("By pair", "data.pair")):
-        if column == "data.label" or pairs:
-            studio.view(place.number, View(title, (), (f"tasks:{column}", *DOUBT), COLUMNS))
+    tabs = [_view("Most doubtful first"), _view("By class", order="data.label")]
+    tabs += [_view("By pair", order="data.pair")] if pairs else []
     labels = Counter(str(task.shown["label"]) for task in asked)
-    for label in _most(labels, config.tabs):
-        studio.view(place.number, View(label, (_equal("data.label", label),), DOUBT, COLUMNS))
-    for pair in _most(Counter(pairs.values()), config.tabs):
-        studio.view(place.number, View(pair, (_equal("data.pair", pair),), DOUBT, COLUMNS))
-    for name in config.reviewers:
-        mine = ("data.reviewers", "contains", name, "String")
-        studio.view(place.number, View(f"For {name}", (mine,), DOUBT, COLUMNS))
+    tabs += [_view(label, ("data.label", "equal", label, "String")) for label in _few(labels, config.tabs)]
+    tabs += [_view(pair, ("data.pair", "equal", pair, "String")) for pair in _few(Counter(pairs.values()), config.tabs)]
+    tabs += [_view(f"For {name}", ("data.reviewers", "contains", f"|{name}|", "String")) for name in config.reviewers]
     if any(task.queue == ADJUDICATE for task in asked):
-        studio.view(place.number, View("Adjudicate", (_equal("data.queue", ADJUDICATE),), DOUBT, COLUMNS))
-    return first
+        tabs.append(_view("Adjudicate", ("data.queue", "equal", ADJUDICATE, "String")))
+    links = [studio.view(place.number, tab) for tab in tabs]
+    return links[0]
 
 
-def _equal(column: str, value: str) -> tuple[str, str, str, str]:
-    return (column, "equal", value, "String")
+def _view(title: str, *filters: Filter, order: str = DOUBT) -> View:
+    return View(title, filters, (order,), COLUMNS, ("data.doubt",))
 
 
-def _most(counts: Counter[str], tabs: int) -> list[str]:
-    """The largest ones, where there are not too many to tell apart at a glance."""
-    return [name for name, _ in counts.most_common()] if len(counts) <= tabs else []
+def _few(counts: Counter[str], most: int) -> list[str]:
+    """All of them, the largest first, where there are not too many to tell apart at a glance; else none."""
+    return [name for name, _ in counts.most_common()] if len(counts) <= most else []
