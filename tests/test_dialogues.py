@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.errors import ConfigError
-from workbench.label_studio import labelling
+from workbench.label_studio.labelling import lacking, problems
+from workbench.label_studio.labelling import read as read_page
+from workbench.label_studio.markup import parse
 from workbench.records import Turn
 from workbench.review import dialogues
 from workbench.review.dialogues import Dialogue, Gap
@@ -51,7 +53,7 @@ def typed(control, about, *texts):
 
 
 def test_the_label_config_has_a_control_per_role_and_field_and_stores_the_values_of_the_vocabulary():
-    page = labelling.read(dialogues.config(KNOWN))
+    page = read_page(dialogues.config(KNOWN))
     assert page.controls["user_emotion_{{idx}}"].choices == ("anxious", "calm")
     assert page.controls["user_emotion_{{idx}}"].over == "turns"
     assert page.controls["assistant_tone_{{idx}}"].to == ("turn_{{idx}}",)
@@ -67,26 +69,26 @@ def test_a_value_is_shown_with_its_meaning():
 
 
 def test_no_attribute_names_the_index_twice_as_label_studio_replaces_it_once():
-    tags = labelling.parse(dialogues.config(KNOWN)).iter()
+    tags = parse(dialogues.config(KNOWN)).iter()
     assert [value for tag in tags for value in tag.attrib.values() if value.count("{{idx}}") > 1] == []
 
 
 def test_no_choice_gets_a_key_that_a_slip_could_hit():
-    keys = {tag.get("alias"): tag.get("hotkey") for tag in labelling.parse(dialogues.config(KNOWN)).iter("Choice")}
+    keys = {tag.get("alias"): tag.get("hotkey") for tag in parse(dialogues.config(KNOWN)).iter("Choice")}
     assert {value for value, key in keys.items() if key != " "} == {"yes", "no"}
 
 
 @pytest.mark.parametrize("meaning", ["<b> & \"x\" 'y'", "two\nlines\x00", "$title"])
 def test_meanings_cannot_break_the_page(meaning):
     known = Vocabulary.of({"user": {"intent": {"ask": meaning}}}, where="tests")
-    (choice,) = [tag for tag in labelling.parse(dialogues.config(known)).iter("Choice") if tag.get("alias") == "ask"]
+    (choice,) = [tag for tag in parse(dialogues.config(known)).iter("Choice") if tag.get("alias") == "ask"]
     assert choice.get("value").endswith(" ask")
     assert "$" not in choice.get("value")
 
 
 def test_without_topics_there_is_no_choice_of_one():
     known = Vocabulary.of({"user": {"intent": ["ask"]}}, where="tests")
-    assert "topic" not in labelling.read(dialogues.config(known)).controls
+    assert "topic" not in read_page(dialogues.config(known)).controls
 
 
 def test_fields_whose_controls_would_be_named_alike_are_refused():
@@ -255,7 +257,7 @@ def without_foreign(known, turn):
 def test_a_prediction_that_is_accepted_as_it_stands_gives_the_dialogue_back_without_foreign_values(drawn):
     known, dialogue = drawn
     data, result = put(dialogue, known)
-    assert labelling.problems(labelling.read(dialogues.config(known)), result, data) == []
+    assert problems(read_page(dialogues.config(known)), result, data) == []
     found = read(json.loads(json.dumps(result)), dialogue, known)
     assert found.turns == tuple(replace(turn, tags=without_foreign(known, turn)) for turn in dialogue.turns)
     assert found.topic == dialogue.topic
@@ -280,15 +282,15 @@ def fill(known, turn):
 def test_the_shared_dialogues_come_back_but_for_their_unknown_values(shared):
     folder = shared / "demo" / "counselling"
     known = Vocabulary.read(folder / "tags.json")
-    page = labelling.read(dialogues.config(known))
+    page = read_page(dialogues.config(known))
     open_places = []
     for line in (folder / "dialogues.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         turns = tuple(Turn(t.pop("role"), t.pop("text"), t) for t in row["turns"])
         dialogue = Dialogue(turns, row["topic"])
         data, result = dialogues.task(row["id"], row["id"], dialogue, known)
-        assert labelling.problems(page, result, data) == []
-        assert labelling.lacking(page, data) == []
+        assert problems(page, result, data) == []
+        assert lacking(page, data) == []
         open_places += [(row["id"], gap.turn, gap.field, gap.kind) for gap in dialogues.gaps(dialogue, known)]
         found = dialogues.read(result, turns, dialogue.topic, known)
         assert found.turns == tuple(replace(turn, tags=without_foreign(known, turn)) for turn in turns)
