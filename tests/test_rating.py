@@ -230,6 +230,7 @@ def test_the_figures_do_not_change_from_call_to_call():
     assert summary(answers, ratings, ["fluency"], 2, seed=7) == summary(answers, ratings, ["fluency"], 2, seed=7)
 
 
+@pytest.mark.slow
 def test_intervals_hold_what_they_promise():
     """Simulated: question, model and rater effects; the mean over many questions is known."""
     chance, held, compared, runs = np.random.default_rng(0), 0, 0, 150

@@ -130,11 +130,11 @@ def _dialogue(shown: Mapping[str, Any]) -> Dialogue:
 
 def make_views(studio: Studio, place: Project) -> str:
     """Make or update the tabs; the link to the first of them, where work begins."""
-    work = ("-tasks:data.todo",)
+    work = ("-data.todo",)
     some = (("data.todo", "greater", 0, "Number"),)
     first = studio.view(place.number, View("Most to do first", (), work, COLUMNS, ("data.todo",)))
     studio.view(place.number, View("Missing or doubted", some, work, COLUMNS, ("data.todo",)))
-    studio.view(place.number, View("By topic", (), ("tasks:data.topic",), COLUMNS, ("data.todo",)))
+    studio.view(place.number, View("By topic", (), ("data.topic",), COLUMNS, ("data.todo",)))
     return first
 
 

@@ -108,7 +108,7 @@ def build(asked: Sequence[Asked]) -> list[Task]:
 
 def make_views(studio: Studio, place: Project) -> str:
     """Make or update the tab; its link, where work begins."""
-    return studio.view(place.number, View("Fewest ratings first", (), ("tasks:total_annotations",), COLUMNS))
+    return studio.view(place.number, View("Fewest ratings first", (), ("total_annotations",), COLUMNS))
 
 
 def waiting(bench: Bench) -> int:
