@@ -24,7 +24,8 @@ from workbench.flow.generate import generate
 from workbench.flow.marks import heard
 from workbench.flow.questions import Questions
 from workbench.gate.answers import read_label, read_score
-from workbench.gate.worth import _newcombe, paired_worth, worth
+from workbench.gate.worth import paired_worth, worth
+from workbench.metrics import roc_area_interval
 from workbench.records import Change, Origin, Sample, Turn
 
 # Answers
@@ -127,7 +128,7 @@ def test_a_judge_of_which_too_little_is_known_is_not_called_worthless():
     [(1.0, 60, 60, 0.967, 1.0), (0.0, 60, 60, 0.0, 0.033), (0.5, 60, 60, 0.4, 0.6)],
 )
 def test_the_interval_of_an_auc_has_a_width_at_its_ends(auc, good, bad, low, high):
-    assert _newcombe(auc, good, bad) == (pytest.approx(low, abs=2e-3), pytest.approx(high, abs=2e-3))
+    assert roc_area_interval(auc, good, bad) == (pytest.approx(low, abs=2e-3), pytest.approx(high, abs=2e-3))
 
 
 def test_judges_without_knowledge_are_rarely_taken_for_such_with():

@@ -1,5 +1,6 @@
 """Scores of a classifier with their intervals: arrays in, numbers out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,6 +128,39 @@ def mean_interval(draws: Floats, scores: Floats, weights: Floats, n: int) -> tup
     down, up = (float(np.sqrt(((weights * side) ** 2).sum())) for side in (value - low, high - value))
     bias = max(0.0, mean - float(draws.mean()))
     return max(0.0, mean - max(half, down)), min(1.0, mean + max(half, up) + bias)
+
+
+def roc_area(higher: Floats, lower: Floats) -> Floats:
+    """[...] AUC: probability that a row of one kind scores higher than one of another, ties counting half.
+
+    Args:
+        higher: [..., scores] rows (or their weights) of one kind at each distinct score, in rising order of the scores.
+        lower: [..., scores] the same of the other.
+    """
+    below = np.cumsum(lower, axis=-1) - lower / 2
+    return np.asarray((higher * below).sum(axis=-1) / (higher.sum(axis=-1) * lower.sum(axis=-1)))
+
+
+def roc_area_interval(auc: float, good: float, bad: float) -> tuple[float, float]:
+    """Score-like interval of an AUC (Newcombe 2006, method 5): the values that lie within 1.96 of their own standard errors.
+
+    The variance is Hanley and McNeil's for exponential scores, of samples of equal size; at 0 and 1 the interval has a width.
+    """
+    extra = (good + bad) / 2 - 1
+
+    def within(value: float) -> bool:
+        spread = 1 + extra * (1 - value) / (2 - value) + extra * value / (1 + value)
+        return abs(auc - value) <= Z * float(np.sqrt(value * (1 - value) * spread / (good * bad)))
+
+    return _edge(within, auc, 0.0), _edge(within, auc, 1.0)
+
+
+def _edge(within: Callable[[float], bool], inside: float, outside: float) -> float:
+    """Where `within` ends between two values, by bisection."""
+    for _ in range(50):
+        middle = (inside + outside) / 2
+        inside, outside = (middle, outside) if within(middle) else (inside, middle)
+    return inside
 
 
 def expected_calibration_error(confidence: Floats, right: npt.NDArray[np.bool_], bins: int = 10) -> float:

@@ -1,13 +1,12 @@
 """How much a judge is worth: whether its scores tell rows that are known to be right from rows that are known to be wrong."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from workbench.metrics import DRAWS, Floats, Ints, Z, cells, resamples
+from workbench.metrics import DRAWS, Floats, Ints, Z, cells, resamples, roc_area, roc_area_interval
 from workbench.records import Metric
 
 LEAST = 0.6
@@ -73,34 +72,12 @@ def _worth(right: Sequence[float], wrong: Sequence[float], *, paired: bool) -> W
         return Worth(Metric("auc", CHANCE, 0.0, 1.0, 0), usual, share)
     values, place = np.unique(np.array([*right, *wrong], dtype=np.float64), return_inverse=True)
     a, b = place[: len(right)].astype(np.int64), place[len(right) :].astype(np.int64)
-    auc = float(_auc(_counts(a, len(values)), _counts(b, len(values))))
-    low, high = _newcombe(auc, len(right), len(wrong))
+    auc = float(roc_area(_counts(a, len(values)), _counts(b, len(values))))
+    low, high = roc_area_interval(auc, len(right), len(wrong))
     half = Z * float(_draws(a, b, len(values), paired=paired).std(ddof=1))
     # The wider of two: the bootstrap knows nothing of errors that did not happen, Newcombe's interval nothing of pairs.
     ends = min(low, max(0.0, auc - half)), max(high, min(1.0, auc + half))
     return Worth(Metric("auc", auc, *ends, n), usual, share)
-
-
-def _newcombe(auc: float, good: int, bad: int) -> tuple[float, float]:
-    """Score-like interval of an AUC (Newcombe 2006, method 5): the values that lie within 1.96 of their own standard errors.
-
-    The variance is Hanley and McNeil's for exponential scores, of samples of equal size; at 0 and 1 the interval has a width.
-    """
-    extra = (good + bad) / 2 - 1
-
-    def within(value: float) -> bool:
-        spread = 1 + extra * (1 - value) / (2 - value) + extra * value / (1 + value)
-        return abs(auc - value) <= Z * float(np.sqrt(value * (1 - value) * spread / (good * bad)))
-
-    return _edge(within, auc, 0.0), _edge(within, auc, 1.0)
-
-
-def _edge(within: Callable[[float], bool], inside: float, outside: float) -> float:
-    """Where `within` ends between two values, by bisection."""
-    for _ in range(50):
-        middle = (inside + outside) / 2
-        inside, outside = (middle, outside) if within(middle) else (inside, middle)
-    return inside
 
 
 def _habit(scores: Sequence[float]) -> tuple[tuple[float, ...], float]:
@@ -116,21 +93,15 @@ def _counts(place: Ints, size: int) -> Floats:
     return np.bincount(place, minlength=size).astype(np.float64)
 
 
-def _auc(right: Floats, wrong: Floats) -> Any:
-    """[...] the AUC of counts per score [..., scores], in rising order of the scores."""
-    below = np.cumsum(wrong, axis=-1) - wrong / 2
-    return (right * below).sum(axis=-1) / (right.sum(axis=-1) * wrong.sum(axis=-1))
-
-
 def _draws(right: Ints, wrong: Ints, size: int, *, paired: bool) -> Floats:
     """[draws] the AUC in bootstrap samples."""
     eye = np.eye(size)
     if paired:
         kinds, counts = cells(right, wrong)
         drawn = resamples(counts, DRAWS)
-        return np.asarray(_auc(drawn @ eye[kinds[0]], drawn @ eye[kinds[1]]))
+        return np.asarray(roc_area(drawn @ eye[kinds[0]], drawn @ eye[kinds[1]]))
     sides = []
     for seed, side in enumerate((right, wrong)):
         kinds, counts = cells(side)
         sides.append(resamples(counts, DRAWS, seed) @ eye[kinds[0]])
-    return np.asarray(_auc(*sides))
+    return np.asarray(roc_area(*sides))
