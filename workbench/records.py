@@ -83,10 +83,10 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A new value for one field of a sample (`turns`, `label`, `split`, `dropped`), and why."""
+    """A new value for one field of a sample (`turns`, `label`, `meta`, `split`, `dropped`), and why."""
 
     sample: str
-    field: Literal["turns", "label", "split", "dropped"]
+    field: Literal["turns", "label", "meta", "split", "dropped"]
     value: Any
     reason: str
     """A slug: `exact_duplicate`, `control_characters`, `stratified` ..."""

@@ -6,6 +6,7 @@ from workbench.config import Strict
 from workbench.records import Decision
 from workbench.review import decisions, shown, tasks
 from workbench.review.queue import LotState, Plan, Queue, Rules
+from workbench.review.rating import RatingConfig
 from workbench.review.sampling import SamplingConfig
 
 __all__ = ["LotState", "Plan", "Queue", "ReviewConfig", "Rules", "SamplingConfig", "decisions", "shown", "tasks"]
@@ -42,3 +43,5 @@ class ReviewConfig(Strict):
     """What an hour of a reviewer costs, in the currency of the endpoints."""
     tabs: int = Field(12, ge=0)
     """Most tabs of single classes, and of single pairs; further ones are found in the tabs sorted by class or pair."""
+    rating: RatingConfig = RatingConfig()
+    """What people rate of the answers of models."""

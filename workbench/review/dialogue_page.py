@@ -28,7 +28,8 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _STYLE = """
 .lsf-sidepanels { padding-right: 0 !important; } .lsf-sidepanels__wrapper { display: none; }
 .wb-top { position: sticky; top: 0; z-index: 3; background: var(--color-neutral-background);
-  padding: 4px 0 6px; margin-bottom: 8px; border-bottom: 1px solid var(--color-neutral-border); display: flex; flex-wrap: wrap; gap: 4px 16px; align-items: center; }
+  padding: 4px 0 6px; margin-bottom: 8px; border-bottom: 1px solid var(--color-neutral-border);
+  display: flex; flex-wrap: wrap; gap: 4px 16px; align-items: center; }
 .wb-title { flex: 2 1 180px; } .wb-topic { flex: 2 1 200px; } .wb-usable { flex: 1 0 280px; } .wb-comment { flex: 2 1 160px; }
 .wb-turn { border: 1px solid var(--color-neutral-border); border-radius: 8px; padding: 4px 10px; margin-bottom: 10px; }
 .wb-row { display: flex; flex-wrap: wrap; gap: 2px 8px; } .wb-field { flex: 1 1 128px; max-width: 260px; min-width: 0; }

@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from workbench.errors import DataError, one_of
 from workbench.records import Turn
 from workbench.review.dialogue_page import (
     CHANGE,
@@ -25,6 +24,7 @@ from workbench.review.dialogue_page import (
     controls,
     flag,
 )
+from workbench.text import shorten
 
 __all__ = ["Dialogue", "Gap", "Place", "Reading", "Vocabulary", "config", "gaps", "read", "task"]
 
@@ -32,7 +32,7 @@ Place = tuple[int | None, str]
 """Turn, and field; None and `topic` for the topic."""
 Result = Sequence[Mapping[str, Any]]
 """Of a prediction or an annotation, as Label Studio keeps it."""
-_NAME = re.compile(r"(.+)_(\d+)", re.DOTALL)
+_NAME = re.compile(r"(.+)_([0-9]{1,6})", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Dialogue:
     turns: tuple[Turn, ...]
     topic: str = ""
     proposals: Mapping[Place, str] = field(default_factory=dict)
-    """Values that a model or a rule proposes; they are filled in where the dialogue has none of the vocabulary."""
+    """Values that a model or a rule proposes; those of the vocabulary are filled in where the dialogue has none of it."""
     doubts: Collection[Place] = ()
     """Places whose value is of the vocabulary and may be wrong all the same, as a phase that goes back."""
 
@@ -102,15 +102,11 @@ def task(
         title: names the dialogue to people.
         dialogue: its text stands in the data as it is.
         vocabulary: what the label config was built from.
-
-    Raises:
-        DataError: a proposal is not of the vocabulary, or is for a place that the dialogue does not have.
     """
     found = gaps(dialogue, vocabulary)
-    proposed = {place: _proposed(place, value, dialogue, vocabulary) for place, value in dialogue.proposals.items()}
-    filled = {gap.place: proposed[gap.place] for gap in found if gap.place in proposed}
+    filled, foreign = _proposed(found, dialogue, vocabulary)
     doubts = [place for place in dialogue.doubts if place not in {gap.place for gap in found}]
-    notes = _notes(found, doubts, filled)
+    notes = _notes(found, doubts, filled, foreign)
     todo = [*(gap.place for gap in found), *doubts]
     above = "".join(f" · {note}" for note in notes.get(None, ()))
     data = {
@@ -124,34 +120,43 @@ def task(
     return data, _prediction(dialogue, filled, vocabulary)
 
 
-def _proposed(place: Place, value: str, dialogue: Dialogue, vocabulary: Vocabulary) -> str:
-    values = _values(place, dialogue, vocabulary)
-    if value not in values:
-        turn = "the dialogue" if place[0] is None else f"turn {place[0]}"
-        raise DataError(f"{value!r} is proposed as {place[1]} of {turn}, and is no value of it.", one_of(value, values))
-    return value
+def _proposed(
+    found: Sequence[Gap], dialogue: Dialogue, vocabulary: Vocabulary
+) -> tuple[dict[Place, str], dict[Place, str]]:
+    """What is proposed for the gaps: values of the vocabulary, and others."""
+    proposed = {gap.place: dialogue.proposals[gap.place] for gap in found if dialogue.proposals.get(gap.place)}
+    known = {place for place, value in proposed.items() if value in _values(place, dialogue, vocabulary)}
+    return (
+        {place: value for place, value in proposed.items() if place in known},
+        {place: value for place, value in proposed.items() if place not in known},
+    )
 
 
 def _values(place: Place, dialogue: Dialogue, vocabulary: Vocabulary) -> Mapping[str, str]:
     n, name = place
     if n is None:
-        return vocabulary.topics if name == TOPIC else {}
-    role = dialogue.turns[n].role if 0 <= n < len(dialogue.turns) else ""
-    return vocabulary.roles.get(role, {}).get(name, {})
+        return vocabulary.topics
+    return vocabulary.roles[dialogue.turns[n].role][name]
 
 
-def _notes(found: Sequence[Gap], doubts: Sequence[Place], filled: Mapping[Place, str]) -> dict[int | None, list[str]]:
+def _notes(
+    found: Sequence[Gap], doubts: Sequence[Place], filled: Mapping[Place, str], foreign: Mapping[Place, str]
+) -> dict[int | None, list[str]]:
     """Turn (None for the dialogue) -> what to look at there, a line for each kind."""
     lines: dict[int | None, dict[str, list[str]]] = {}
+
+    def add(place: Place, kind: str, value: str = "") -> None:
+        what = f"{place[1]} = {shorten(value)}" if value else place[1]
+        lines.setdefault(place[0], {}).setdefault(kind, []).append(what)
+
     for gap in found:
-        kind = "不在词表 unknown" if gap.value else "缺 missing"
-        lines.setdefault(gap.turn, {}).setdefault(kind, []).append(
-            f"{gap.field} = {gap.value}" if gap.value else gap.field
-        )
-        if gap.place in filled:
-            lines[gap.turn].setdefault("建议 proposed", []).append(f"{gap.field} = {filled[gap.place]}")
-    for n, name in doubts:
-        lines.setdefault(n, {}).setdefault("请核对 check", []).append(name)
+        add(gap.place, "不在词表 unknown" if gap.value else "缺 missing", gap.value)
+    for place, value in filled.items():
+        add(place, "建议 proposed", value)
+    for place, value in foreign.items():
+        add(place, "建议不在词表 proposed, but unknown", value)
+    for place in doubts:
+        add(place, "请核对 check")
     return {n: [f"⚠ {kind}: {', '.join(what)}" for kind, what in kinds.items()] for n, kinds in lines.items()}
 
 
@@ -182,8 +187,8 @@ def _choice(control: str, about: str, value: str) -> dict[str, Any]:
 def read(result: Result, turns: Sequence[Turn], topic: str, vocabulary: Vocabulary) -> Reading:
     """The dialogue as the annotation has it: a field of the vocabulary that was left empty has no value any more.
 
-    Tags that are no field of the vocabulary, turns of roles without fields, and texts that were not corrected stay as they are;
-    so does the topic where the vocabulary has none. Where `usable` was not answered, the dialogue is usable.
+    Tags that are no field of the vocabulary, turns of roles without fields, texts that were not corrected, and a topic in whose
+    place none was chosen stay as they are. Where `usable` was not answered, the dialogue is usable.
 
     Args:
         result: of the annotation.
@@ -199,7 +204,7 @@ def read(result: Result, turns: Sequence[Turn], topic: str, vocabulary: Vocabula
         said.take(str(item.get("from_name", "")), item.get("value") or {})
     return Reading(
         tuple(said.turn(n, turn) for n, turn in enumerate(turns)),
-        said.topic if vocabulary.topics else topic,
+        said.topic or topic,
         said.usable,
         said.comment,
     )

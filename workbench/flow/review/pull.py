@@ -8,7 +8,9 @@ from typing import Protocol
 from workbench.bench import Bench
 from workbench.flow.review.candidates import CandidateReader
 from workbench.flow.review.connect import connect
+from workbench.flow.review.dialogues import DialogueReader
 from workbench.flow.review.plan import hold_failed
+from workbench.flow.review.rating import RatingReader
 from workbench.flow.review.taken import Taken
 from workbench.label_studio import Seen, Studio
 from workbench.ledger import Annotation, Kind, Project
@@ -59,17 +61,10 @@ class Reader(Protocol):
         """What new annotations, and the loss of others, come to."""
 
 
-class RatingReader:
-    """Ratings are numbers about answers: they change no row."""
-
-    def take(self, new: Sequence[Annotation], gone: Sequence[Annotation]) -> Taken:
-        """Nothing."""
-        return Taken()
-
-
 READERS: Mapping[Kind, Callable[[Bench], Reader]] = {
     "review": CandidateReader,
-    "rating": lambda _: RatingReader(),
+    "dialogues": DialogueReader,
+    "rating": RatingReader,
 }
 
 
