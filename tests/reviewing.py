@@ -6,8 +6,11 @@ from pathlib import Path
 import yaml
 
 import workbench
+from workbench.gate.kinds import DEFAULTS
 
 DEMO = Path(workbench.__file__).parent / "demo" / "telecom"
+FORBIDDEN = {"kind": "keyword", "none": {"*": ["喂喂喂"]}}
+"""What a gate is against that looks at nothing else."""
 
 
 class Person:
@@ -68,7 +71,7 @@ def stocked(folder, wb, url, *, rows=None, **settings):
     """A bench in `folder` with the demo's training rows and its candidates, gated by length alone; reviews go to `url`."""
     config = {
         "encoder": {"name": "hashed"},
-        "gate": {"rules": {"length": {"kind": "length"}}},
+        "gate": {"rules": {name: "off" for name in DEFAULTS if name != "format"} | {"keyword": FORBIDDEN}},
         "review": {"url": url, **settings},
     }
     folder.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,6 @@ from reviewing import Person, approve, edit, reject, relabel, stocked
 
 from workbench.bench import Bench
 
-
 pytestmark = pytest.mark.server
 TOKEN = "LABEL_STUDIO_API_KEY"
 OPEN = {}
@@ -77,10 +76,10 @@ def test_push_sends_what_is_due_once(home, wb, person):
 
 def test_what_people_say_comes_back_once_and_changes_the_rows(home, wb, person):
     project = pushed(wb)["project"]
-    tasks = list(person.tasks(project).values())
+    tasks = sorted(person.tasks(project).values(), key=lambda task: "\n" not in task["data"]["text"])
     label = next(t["data"]["label"] for t in tasks if t["data"]["label"] != tasks[2]["data"]["label"])
     person.annotate(tasks[0], *approve(), seconds=4.5)
-    person.annotate(tasks[1], *edit("user: 我想把宽带停了\nagent: 好的，帮您登记"))
+    person.annotate(tasks[1], *edit("agent: 我想把宽带停了\ncustomer: 好的，帮您登记"))
     person.annotate(tasks[2], *relabel(label))
     person.annotate(tasks[3], *reject("unnatural", "truncated"))
     person.annotate(tasks[4], skipped=True)
@@ -102,7 +101,7 @@ def test_what_people_say_comes_back_once_and_changes_the_rows(home, wb, person):
 
 def test_an_edit_that_the_gate_is_against_is_not_accepted(home, wb, person):
     task = next(iter(person.tasks(pushed(wb)["project"]).values()))
-    person.annotate(task, *edit("喂"))
+    person.annotate(task, *edit("agent: 喂喂喂\ncustomer: 你好"))
     assert pulled(wb)["dropped_again"] == 1
     (row,) = [c for c in ledger(home).candidates() if c.sample.id == task["data"]["uid"]]
     assert not row.passed

@@ -1,14 +1,18 @@
 """`wb review`: people look at candidates in Label Studio."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from workbench.cli import review_server, review_status
 from workbench.cli.output import BenchOption, JsonOption, SetOption, open_bench, say, show, show_json
+from workbench.errors import UsageError
 
 if TYPE_CHECKING:
+    from workbench.bench import Bench
     from workbench.flow.review.pull import Pulled
+    from workbench.flow.review.push import Pushed
 
 app = typer.Typer(help="People look at candidates in Label Studio.", no_args_is_help=True)
 
@@ -24,6 +28,8 @@ def register(parent: typer.Typer) -> None:
 
 
 def push(
+    file: Annotated[Path | None, typer.Argument(help="Answers to be rated, for --project rating.")] = None,
+    project: review_status.ProjectOption = "review",
     sample: Annotated[
         float | None,
         typer.Option(
@@ -42,11 +48,11 @@ def push(
     settings: SetOption = None,
 ) -> None:
     """Put candidates that passed the gate to people: as many of each class and prompt as the promise takes."""
-    from workbench.flow.review.plan import Options
-    from workbench.flow.review.push import push as run
-
     opened = open_bench(bench, settings)
-    pushed = run(opened, Options(tuple(whole or ()), sample, audit), new=new, progress=say)
+    candidates = {"--sample": sample is not None, "--all": bool(whole), "--audit": bool(audit)}
+    pushed = _push(
+        opened, project, file, [name for name, given in candidates.items() if given], (whole, sample, audit), new
+    )
     if as_json:
         number = pushed.project.number
         show_json({"project": number, "url": pushed.url, "tasks": pushed.tasks, "predictions": pushed.predictions})
@@ -55,6 +61,39 @@ def push(
     if pushed.waiting:
         show(f"Work here: {pushed.url}")
         show("Then fetch what was said with: wb review pull")
+
+
+def _push(
+    bench: "Bench",
+    project: str,
+    file: Path | None,
+    given: list[str],
+    options: tuple[list[str] | None, float | None, int],
+    new: bool,
+) -> "Pushed":
+    """Push what the project is for.
+
+    Raises:
+        UsageError: an option or a file is given that belongs to another project.
+    """
+    from workbench.flow.review import dialogues, push, rating
+    from workbench.flow.review.kinds import check_kind
+    from workbench.flow.review.plan import Options
+
+    kind = check_kind(project)
+    if (kind == "rating") != (file is not None):
+        raise UsageError(
+            "--project rating takes a file of answers, and the other projects take none.",
+            "Write: wb review push --project rating answers.jsonl",
+        )
+    if given and kind != "review":
+        raise UsageError(f"{given[0]} is about candidates, not about --project {kind}.", "Leave it out.")
+    if kind == "dialogues":
+        return dialogues.push(bench, new=new, progress=say)
+    if file is not None:
+        return rating.push(bench, file, new=new, progress=say)
+    whole, sample, audit = options
+    return push.push(bench, Options(tuple(whole or ()), sample, audit), new=new, progress=say)
 
 
 def pull(as_json: JsonOption = False, bench: BenchOption = None, settings: SetOption = None) -> None:

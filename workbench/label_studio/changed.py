@@ -19,8 +19,8 @@ from workbench.label_studio.query import PAGE, listing, lookups, uid_of, walk
 from workbench.label_studio.transport import Transport
 
 OVERLAP = timedelta(seconds=120)
-"""How long before its commit a change may have been dated: a writer waits for SQLite for 60 seconds at most, a bulk action of 10,000
-tasks takes about 10."""
+"""How long before its commit a change may have been dated: a writer waits for SQLite for 60 seconds at most, a bulk action of
+10,000 tasks takes about 10."""
 BATCH = 200
 """Tasks fetched at once."""
 _FEW = 500

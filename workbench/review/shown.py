@@ -1,4 +1,4 @@
-"""How a row stands on the labelling page, and how it is read back after a person edited it.
+r"""How a row stands on the labelling page, and how it is read back after a person edited it.
 
 A single text stands as it is. A dialogue stands with a line for each turn, the speaker before it:
 
@@ -6,6 +6,7 @@ A single text stands as it is. A dialogue stands with a line for each turn, the 
     agent: 好的，请稍等
 
 A further line of the same turn that would look like a new one, or that begins with a backslash, gets a backslash before it.
+Browsers turn every line end into `\n`: a turn that a person left alone keeps those that it had.
 """
 
 import re
@@ -45,9 +46,18 @@ def read(text: str, turns: Sequence[Turn]) -> tuple[Turn, ...]:
                 found.append((turns[0].role, line))
     if not found or not any(said.strip() for _, said in found):
         raise ValueError("empty_edit", "Nothing is left of the text.")
-    tags = [turn.tags for turn in turns]
-    same = [i < len(turns) and turns[i].role == role for i, (role, _) in enumerate(found)]
-    return tuple(Turn(role, said, tags[i] if same[i] else {}) for i, (role, said) in enumerate(found))
+    return tuple(_turn(role, said, turns[i] if i < len(turns) else None) for i, (role, said) in enumerate(found))
+
+
+def _turn(role: str, said: str, before: Turn | None) -> Turn:
+    if before is None or before.role != role:
+        return Turn(role, said)
+    return before if plain(said) == plain(before.text) else Turn(role, said, before.tags)
+
+
+def plain(text: str) -> str:
+    """The text with the line ends that a browser gives back."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 BACKSLASH = "\\"

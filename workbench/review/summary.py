@@ -1,4 +1,4 @@
-"""What reviews say about reviewers, rows and lots: speed, shares of verdicts, agreement. Pure."""
+"""What reviews say about reviewers: speed, shares of verdicts, and what two or more said of the same row. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,22 +27,18 @@ def by_reviewer(reviews: Sequence[Review]) -> list[Reviewer]:
     for review in reviews:
         if review.decision != "hold":
             groups.setdefault(review.reviewer, []).append(review)
-    found = [
-        Reviewer(
-            name,
-            len(rows),
-            median(times) if (times := [r.seconds for r in rows if r.seconds is not None]) else None,
-            dict(Counter(r.decision for r in rows).most_common()),
-        )
-        for name, rows in groups.items()
-    ]
+    found = []
+    for name, rows in groups.items():
+        times = [row.seconds for row in rows if row.seconds is not None]
+        decisions = Counter(str(row.decision) for row in rows)
+        found.append(Reviewer(name, len(rows), median(times) if times else None, dict(decisions.most_common())))
     return sorted(found, key=lambda one: (-one.tasks, one.name))
 
 
-def decided_by(reviews: Sequence[Review]) -> dict[str, dict[str, str]]:
-    """Row -> reviewer -> decision, of rows that two or more people decided on by themselves."""
+def decisions_by_row(reviews: Sequence[Review]) -> dict[str, dict[str, str]]:
+    """Row -> reviewer -> decision, of what people decided by themselves: no skips, nothing said in adjudication."""
     said: dict[str, dict[str, str]] = {}
     for review in reviews:
         if review.decision not in ("hold", "skip") and not review.final:
             said.setdefault(review.sample, {})[review.reviewer] = review.decision
-    return {sample: one for sample, one in said.items() if len(one) > 1}
+    return said

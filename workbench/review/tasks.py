@@ -1,11 +1,11 @@
 """Candidate -> task: what a person sees of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from workbench.records import Review, Sample, Verdict
-from workbench.review.shown import shown
+from workbench.review.shown import plain, shown
 
 ODD = 0.2
 """A rule's score is worth showing where at most this share of the real rows has one as high."""
@@ -36,7 +36,7 @@ def data(sample: Sample, uid: str, queue: str, reviewers: Sequence[str], beside:
     """Task data for `label_configs/review.xml`."""
     return {
         "uid": uid,
-        "text": shown(sample.turns),
+        "text": shown([replace(turn, text=plain(turn.text)) for turn in sample.turns]),
         "label": sample.label,
         "queue": queue,
         "reviewers": f"|{'|'.join(reviewers)}|" if reviewers else "",

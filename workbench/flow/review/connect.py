@@ -81,11 +81,7 @@ def project(bench: Bench, studio: Studio, wanted: Wanted, *, new: bool = False) 
             _configure(studio, known.number, wanted)
             return _note(bench, replace(known, config=mark))
         if not new:
-            raise ServiceError(
-                f"The project {known.number} in {studio.url} is gone: someone deleted it.",
-                f"What was pulled is safe. Send the open tasks to a new one with: "
-                f"wb review push --project {wanted.kind} --new",
-            )
+            check_there(studio, known)
     # A killed command may have made it without noting it.
     title = _title(bench, wanted.kind)
     found = studio.find(title)
@@ -101,6 +97,20 @@ def project(bench: Bench, studio: Studio, wanted: Wanted, *, new: bool = False) 
         _configure(studio, found, wanted)
     place = digest(studio.url, str(found), datetime.now(UTC).isoformat())
     return _note(bench, Project(place, wanted.kind, studio.url, found, mark))
+
+
+def check_there(studio: Studio, place: Project) -> None:
+    """Look whether the project was deleted.
+
+    Raises:
+        ServiceError: it was.
+    """
+    if not studio.exists(place.number):
+        raise ServiceError(
+            f"The project {place.number} in {studio.url} is gone: someone deleted it.",
+            f"What was pulled is safe. Send the open tasks to a new one with: "
+            f"wb review push --project {place.kind} --new",
+        )
 
 
 def _configure(studio: Studio, number: int, wanted: Wanted) -> None:

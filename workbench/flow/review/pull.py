@@ -7,7 +7,7 @@ from typing import Protocol
 
 from workbench.bench import Bench
 from workbench.flow.review.candidates import CandidateReader
-from workbench.flow.review.connect import connect
+from workbench.flow.review.connect import check_there, connect
 from workbench.flow.review.dialogues import DialogueReader
 from workbench.flow.review.plan import hold_failed
 from workbench.flow.review.rating import RatingReader
@@ -79,6 +79,7 @@ def pull(bench: Bench, progress: Callable[[str], None] = lambda _: None) -> Pull
         for kind in READERS:
             place = bench.ledger.people.project(kind)
             if place is not None and place.url == studio.url:
+                check_there(studio, place)
                 _pull_project(bench, studio, place, pulled, progress)
         pulled.held = hold_failed(bench)
     return pulled

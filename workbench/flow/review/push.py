@@ -12,7 +12,7 @@ from workbench.flow.review.deliver import deliver, waiting
 from workbench.flow.review.plan import Options, plan
 from workbench.flow.review.views import make_views
 from workbench.label_studio import Task
-from workbench.label_studio.labelling import with_choices
+from workbench.label_studio.labelling import read_review, with_choices
 from workbench.ledger import Asked, Project
 from workbench.records import digest
 from workbench.review import tasks
@@ -79,7 +79,8 @@ def _wanted(bench: Bench) -> Wanted:
     config = bench.config.review
     labels = sorted({sample.label for sample in bench.ledger.samples()} | set(bench.config.labels))
     xml = find("label_configs", config.config, [bench.root]).read_text(encoding="utf-8")
-    xml = with_choices(with_choices(xml, "new_label", labels), "reject_reason", config.reasons)
+    xml = with_choices(with_choices(xml, "new_label", labels), "reject_reason", config.reasons, hotkeys="123456789")
+    read_review(xml, config.config)
     return Wanted("review", xml, INSTRUCTION, 2 if config.overlap else 1, _model(bench))
 
 
