@@ -181,7 +181,7 @@ def test_the_steps_of_a_lot_say_what_is_to_be_done():
     assert (good.action, good.unseen.value, good.unseen.low, good.unseen.n) == ("accept", 0.0, 0.0, 34)
     assert 0.09 < good.unseen.high <= 0.1
     assert good.say == (
-        "Accepted: none of 34 rows is defective; with 0.95 confidence at most 9.9% of the 466 rows that nobody looked at are "
+        "Accepted: none of 34 rows is defective; with 95 % confidence at most 9.9 % of the 466 rows that nobody looked at are "
         "(46 rows)."
     )
     more = s.plan(500, 34, 1, 1, CONFIG)
@@ -189,7 +189,7 @@ def test_the_steps_of_a_lot_say_what_is_to_be_done():
     assert "1 of 34 rows is defective" in more.say
     hopeless = s.plan(500, 25, 9, 1, CONFIG)
     assert (hopeless.action, hopeless.sample) == ("review", 500)
-    assert "9 of 25 rows are defective, too many to promise at most 0.1 of the unseen rows" in hopeless.say
+    assert "9 of 25 rows are defective, too many to promise at most 10 % of the unseen rows" in hopeless.say
     assert s.plan(500, 500, 60, 1, CONFIG).say == "All 500 rows were looked at, 60 are defective."
     assert "no sample that is much smaller can promise" in s.plan(20, 0, 0, 0, CONFIG).say
 

@@ -258,8 +258,8 @@ def _accept(lot: Looked, stage: int, most: int, config: SamplingConfig) -> Step:
         return Step("accept", lot.seen, stage, Metric(NAME, 0.0, 0.0, 0.0, lot.seen), say)
     high = most / rest
     say = (
-        f"Accepted: {_of(lot)}; with {config.confidence:.3g} confidence at most {high:.1%} of the {rest} rows that nobody "
-        f"looked at are ({most} rows)."
+        f"Accepted: {_of(lot)}; with {100 * config.confidence:.4g} % confidence at most {100 * high:.1f} % of the {rest} rows that "
+        f"nobody looked at are ({most} rows)."
     )
     return Step("accept", lot.seen, stage, Metric(NAME, _rate([lot], 0.0, high), 0.0, high, lot.seen), say)
 
@@ -275,7 +275,7 @@ def _draw(lot: Looked, stage: int, point: Point, config: SamplingConfig) -> Step
 
 
 def _review(lot: Looked, stage: int, config: SamplingConfig) -> Step:
-    bound = f"at most {config.bound:.3g} of the unseen rows with {config.confidence:.3g} confidence"
+    bound = f"at most {100 * config.bound:.3g} % of the unseen rows with {100 * config.confidence:.4g} % confidence"
     if lot.seen:
         say = f"Look at all {lot.size} rows: {_of(lot)}, too many to promise {bound}."
     else:
