@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.errors import DataError, ServiceError
-from workbench.label_studio import Denied, Gone, Refused, Studio, Task, Unanswered, batches, changed, labelling, writer
+from workbench.label_studio import Denied, Gone, Refused, Studio, Task, Unanswered, batches, cursor, labelling, writer
 from workbench.label_studio.batches import in_batches, payload, storable, unambiguous
 from workbench.label_studio.faults import from_status
 from workbench.label_studio.query import lookups
@@ -93,17 +93,54 @@ MOMENTS = st.datetimes(datetime(1971, 1, 1), datetime(2200, 1, 1), timezones=st.
 
 @given(MOMENTS, MOMENTS)
 def test_moments_order_as_text_as_they_do_in_time_and_none_is_lost_by_looking_back(one, two):
-    first, second = changed.stamp(one.isoformat()), changed.stamp(two.isoformat().replace("+00:00", "Z"))
+    first, second = cursor.stamp(one.isoformat()), cursor.stamp(two.isoformat().replace("+00:00", "Z"))
     assert (first < second) == (one < two)
-    assert changed.stamp(first) == first
-    assert changed.back(first) < first
-    assert datetime.fromisoformat(first) - datetime.fromisoformat(changed.back(first)) == changed.OVERLAP
+    assert cursor.stamp(first) == first
+    assert cursor.back(first) < first
+    assert datetime.fromisoformat(first) - datetime.fromisoformat(cursor.back(first)) == cursor.OVERLAP
+
+
+CURSORS = st.builds(
+    cursor.Cursor,
+    MOMENTS.map(lambda moment: cursor.stamp(moment.isoformat())),
+    st.frozensets(st.binary(min_size=6, max_size=6)),
+)
+
+
+@given(CURSORS)
+def test_a_cursor_is_read_as_it_was_written(place):
+    assert cursor.Cursor.parse(place.text()) == place
+
+
+@given(CURSORS, CURSORS)
+def test_later_cursors_sort_behind_earlier_ones(one, two):
+    if one.moment < two.moment:
+        assert one.text() < two.text()
+
+
+@given(CURSORS, st.lists(MOMENTS.map(lambda moment: cursor.stamp(moment.isoformat())), min_size=1))
+def test_a_cursor_never_goes_back_and_remembers_what_the_next_look_sees_again(place, moments):
+    stored = {cursor.trace(i, moment): moment for i, moment in enumerate(moments)}
+    then = place.after(max(moments), stored)
+    assert then.moment >= place.moment
+    assert then.stored == {trace for trace, moment in stored.items() if moment >= then.since()}
+
+
+def test_an_empty_cursor_asks_for_everything():
+    assert cursor.Cursor.parse("") == cursor.Cursor()
+    assert cursor.Cursor().since() == ""
+
+
+@pytest.mark.parametrize("text", ["2026-01-01T00:00:00Z~ä", "2026-01-01T00:00:00Z~abc", "now~"])
+def test_a_cursor_that_is_none_is_an_error(text):
+    with pytest.raises(DataError, match="is no"):
+        cursor.Cursor.parse(text)
 
 
 def test_a_moment_on_the_second_gets_the_microseconds_without_which_the_server_fails():
-    assert changed.stamp("2026-01-01T00:00:00Z") == "2026-01-01T00:00:00.000000Z"
+    assert cursor.stamp("2026-01-01T00:00:00Z") == "2026-01-01T00:00:00.000000Z"
     with pytest.raises(DataError, match="'yesterday' is not a moment"):
-        changed.stamp("yesterday")
+        cursor.stamp("yesterday")
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ class Studio:
     def changed(self, number: int, since: str, known: Collection[str] = ()) -> Iterator[list[Seen]]:
         """What people did since `since` (`Seen.changed` of what was stored last; empty for everything).
 
-        Tasks changed within the two minutes before `since` come again: the caller knows them by number and time.
+        A task may come again with nothing new about it: the caller knows its annotations by number and time.
 
         Args:
             number: of the project.

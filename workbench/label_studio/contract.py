@@ -44,7 +44,7 @@ class Seen:
     """Empty for a task that somebody else put into the project."""
     task: int
     changed: str
-    """Where to go on: pass it as `since` once this and everything before it is stored."""
+    """Where to go on: pass it as `since` once its batch and those before it are stored. Begins with a moment of the server."""
     annotations: tuple[Annotation, ...]
     """All of them, in the order of their numbers; empty where they were deleted."""
 
