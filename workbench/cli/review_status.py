@@ -120,30 +120,8 @@ def show_status(found: "Status") -> None:
     show(f"{found.tasks - found.waiting} of {found.tasks} tasks are done, {found.waiting} wait.")
     if found.states:
         show("Rows: " + ", ".join(f"{name} {count}" for name, count in found.states.items()))
-    if found.reviewers:
-        rows = [
-            (r.name, r.tasks, "" if r.seconds is None else f"{r.seconds:.0f}", _shares(r.decisions, r.tasks))
-            for r in found.reviewers
-        ]
-        show_table("Reviewers", ["who", "tasks", "seconds (median)", "verdicts"], rows, right=[1, 2])
-    if found.agreement.say:
-        show(found.agreement.say)
-    if found.lots:
-        lots = [
-            (lot.label, lot.prompt.partition("@")[0], len(lot.rows), lot.looked, lot.defects, step.action)
-            for lot, step in found.lots
-        ]
-        columns = ["class", "prompt", "rows", "looked at", "defects", "next"]
-        show_table("Lots", columns, lots, right=[2, 3, 4])
-    if found.overall is not None:
-        rates = [*found.defects.items(), ("all classes", found.overall)]
-        rows = [(label, f"{m.value:.1%}", f"{m.low:.1%} to {m.high:.1%}", m.n) for label, m in rates]
-        show_table(
-            "Defect rate of the rows that nobody looked at",
-            ["class", "estimate", "95 %", "looked at"],
-            rows,
-            right=[1, 2, 3],
-        )
+    _show_reviewers(found)
+    _show_lots(found)
     if found.gate is not None:
         show(found.gate.say)
         for rule in found.gate.rules:
@@ -155,6 +133,31 @@ def show_status(found: "Status") -> None:
     if seconds is not None:
         price = "cost unknown: a reply has no price" if cost is None else f"cost {cost:.4f} (replies and review.wage)"
         show(f"For each of the {found.approved} rows that people want: {seconds:.0f} s of reviewers, {price}.")
+
+
+def _show_reviewers(found: "Status") -> None:
+    rows = [
+        (r.name, r.tasks, "" if r.seconds is None else f"{r.seconds:.0f}", _shares(r.decisions, r.tasks))
+        for r in found.reviewers
+    ]
+    if rows:
+        show_table("Reviewers", ["who", "tasks", "seconds (median)", "verdicts"], rows, right=[1, 2])
+    if found.agreement.say:
+        show(found.agreement.say)
+
+
+def _show_lots(found: "Status") -> None:
+    lots = [
+        (lot.label, lot.prompt.partition("@")[0], len(lot.rows), lot.looked, lot.defects, step.action)
+        for lot, step in found.lots
+    ]
+    if lots:
+        show_table("Lots", ["class", "prompt", "rows", "looked at", "defects", "next"], lots, right=[2, 3, 4])
+    if found.overall is not None:
+        rates = [*found.defects.items(), ("all classes", found.overall)]
+        rows = [(label, f"{m.value:.1%}", f"{m.low:.1%} to {m.high:.1%}", m.n) for label, m in rates]
+        columns = ["class", "estimate", "interval", "looked at"]
+        show_table("Defect rate of the rows that nobody looked at", columns, rows, right=[1, 2, 3])
 
 
 def show_ratings(found: "Summary") -> None:

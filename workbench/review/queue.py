@@ -8,7 +8,7 @@ from math import ceil
 from workbench.ledger import Asked, Candidate, Lot
 from workbench.records import Decision, digest
 from workbench.review.decisions import ADJUDICATE
-from workbench.review.sampling import Looked, SamplingConfig, Step, pick, plan
+from workbench.review.sampling import Looked, SamplingConfig, Step, looked, pick, plan, stages
 
 LOOKED = ("approve", "edit", "relabel", "reject", "skipped")
 """States of rows that people are done with."""
@@ -42,6 +42,8 @@ class LotState:
     looked: int
     """Rows that people are done with."""
     defects: int
+    outcomes: tuple[bool, ...]
+    """Whether each row that people are done with is defective, in the order in which rows are drawn."""
     waiting: int
     """Rows that were put to people, and are not done with."""
     drawn: frozenset[str]
@@ -53,10 +55,11 @@ class LotState:
         """What is to be done with it now."""
         return plan(len(self.rows), self.looked, self.defects, self.draws, rules.sampling)
 
-    @property
-    def counts(self) -> Looked:
-        """Its numbers, for estimates over several lots."""
-        return Looked(len(self.rows), self.looked, self.defects)
+    def counts(self, rules: Rules) -> Looked | None:
+        """Its numbers, for estimates over several lots; None where no sample says anything of it."""
+        if not self.draws or not self.looked or not stages(len(self.rows), rules.sampling):
+            return None
+        return looked(len(self.rows), self.outcomes, rules.sampling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +138,17 @@ class Queue:
         return [self._task(row, "audit", "") for row in pick(free, most, self.rules.seed, "audit")]
 
     def _state(self, rows: Sequence[Lot]) -> LotState:
-        found = [self._by_id[row.sample] for row in rows]
-        looked = [c.judgement.state for c in found if c.judgement.state in LOOKED]
-        defects = sum(state == "skipped" or state in self.rules.defects for state in looked)
-        drawn = frozenset(c.sample.id for c in found if c.sample.id in self._asked)
-        waiting = sum(c.sample.id in drawn and c.judgement.state not in LOOKED for c in found)
-        first = rows[0]
-        ids = tuple(row.sample for row in rows)
-        draws = self.draws.get(first.lot, 0)
-        return LotState(first.lot, first.label, first.prompt, ids, len(looked), defects, waiting, drawn, draws)
+        first, ids = rows[0], tuple(row.sample for row in rows)
+        states = {row: self._by_id[row].judgement.state for row in pick(ids, len(ids), self.rules.seed, first.lot)}
+        outcomes = tuple(
+            state == "skipped" or state in self.rules.defects for state in states.values() if state in LOOKED
+        )
+        drawn = frozenset(row for row in ids if row in self._asked)
+        waiting = sum(states[row] not in LOOKED for row in drawn)
+        return LotState(
+            first.lot, first.label, first.prompt, ids, len(outcomes), sum(outcomes), outcomes, waiting, drawn,
+            self.draws.get(first.lot, 0),
+        )  # fmt: skip
 
     def _new_lots(self, doubts: Mapping[str, float], batch: str) -> list[Lot]:
         known = {row.sample for row in self.lots} | self._asked

@@ -12,7 +12,7 @@ from workbench.flow.review.deliver import waiting
 from workbench.flow.review.plan import Options, queue_of
 from workbench.ledger import Candidate
 from workbench.records import Metric, Reject, Verdict
-from workbench.review import LotState
+from workbench.review import LotState, Queue
 from workbench.review.compare import Comparison, Judged, compare
 from workbench.review.sampling import Step, pooled
 from workbench.review.summary import Reviewer, by_reviewer, decisions_by_row
@@ -66,8 +66,8 @@ def status(bench: Bench) -> Status:
         approved=sum(states[state] for state in ("approve", "edit", "relabel")),
         reviewers=by_reviewer(reviews),
         agreement=agreement(decisions_by_row(reviews), seed=bench.config.seed),
-        defects=_defects(bench, lots),
-        overall=_pooled(bench, lots),
+        defects=_defects(queue, lots),
+        overall=_pooled(queue, lots),
         lots=[(lot, lot.step(queue.rules)) for lot in lots],
         gate=_gate(bench, candidates, lots),
         unreadable=_unreadable(bench),
@@ -76,21 +76,21 @@ def status(bench: Bench) -> Status:
     )
 
 
-def _defects(bench: Bench, lots: Sequence[LotState]) -> dict[str, Metric]:
+def _defects(queue: Queue, lots: Sequence[LotState]) -> dict[str, Metric]:
     found = {}
     for label in dict.fromkeys(lot.label for lot in lots):
-        metric = _pooled(bench, [lot for lot in lots if lot.label == label])
+        metric = _pooled(queue, [lot for lot in lots if lot.label == label])
         if metric is not None:
             found[label] = metric
     return found
 
 
-def _pooled(bench: Bench, lots: Sequence[LotState]) -> Metric | None:
+def _pooled(queue: Queue, lots: Sequence[LotState]) -> Metric | None:
     """Of lots from which a sample was drawn, where it left rows that nobody looked at."""
-    drawn = [lot.counts for lot in lots if lot.draws and lot.looked]
-    if not any(counts.size > counts.seen for counts in drawn):
+    if all(lot.looked == len(lot.rows) for lot in lots):
         return None
-    return pooled(drawn, bench.config.review.sampling.confidence)
+    drawn = [counts for lot in lots if (counts := lot.counts(queue.rules)) is not None]
+    return pooled(drawn, queue.rules.sampling.confidence) if drawn else None
 
 
 def _gate(bench: Bench, candidates: Sequence[Candidate], lots: Sequence[LotState]) -> Comparison | None:
