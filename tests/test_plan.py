@@ -1,6 +1,7 @@
 """What is asked for: settings of single classes, confused pairs, what earlier rows change, rows that need no model."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from llm_server import Step, llm_server
@@ -11,8 +12,9 @@ from workbench.errors import ConfigError, DataError, UsageError
 from workbench.flow import plan
 from workbench.flow.diagnose import diagnose
 from workbench.flow.generate import generate
-from workbench.flow.plan import Writer, confused, needs
-from workbench.records import Need, Origin, Sample, Turn, Verdict
+from workbench.flow.plan import Writer, confused, needs, refill
+from workbench.ledger import Asked
+from workbench.records import Need, Origin, Review, Sample, Turn, Verdict
 
 BALANCE, CANCEL = LABELS
 
@@ -102,11 +104,43 @@ def test_a_class_has_its_own_batch_examples_hints_and_prompt(tmp_path):
     assert (usual.rows, len(usual.parents), usual.prompt.partition("@")[0]) == (4, 5, "minority.zh.j2")
 
 
-def test_reasons_of_reviewers_are_hints(tmp_path):
+def refused(bench, name, text, review):
+    row = Sample(name, (Turn("user", text),), BALANCE, "train", "synthetic", Origin("minority", "", "p", (), 0, ""))
+    shown = {"turns": [["user", text, {}]], "label": BALANCE}
+    with bench.ledger.write("review", "test") as writer:
+        writer.samples([row])
+        writer.verdicts(name, [Verdict("length", True)])
+        writer.asked([Asked("review", name, name, "all", "", (), shown)])
+        # Without an annotation, as rows that are held back, so that no project is needed.
+        writer.reviews([("", replace(review, sample=name, task=name))])
+
+
+def test_what_reviewers_had_against_rows_is_said_to_the_model(tmp_path):
     bench = offline(tmp_path)
+    refused(bench, "a", "请告知本人余额", Review("", "", "reject", "anna", "", reasons=("unnatural", "truncated")))
+    refused(bench, "b", "我要退订", Review("", "", "relabel", "anna", "", label=CANCEL))
     need = Need(BALANCE, 20, "minority")
-    text = user(Writer(bench, [need], {BALANCE: ["太像机器人"]}).request(need, 0))
-    assert "- 太像机器人" in text
+    text = user(Writer(bench, [need]).request(need, 0))
+    assert "unnatural (1), truncated (1)" in text
+    assert "请告知本人余额" in text
+    assert f"“{CANCEL}”" in text
+    other = Need(CANCEL, 20, "minority")
+    assert "unnatural" not in user(Writer(bench, [other]).request(other, 0))
+
+
+def test_refused_rows_are_replaced_up_to_what_was_accepted_when_they_were_shown(tmp_path):
+    bench = offline(tmp_path)
+    refused(bench, "a", "请告知本人余额", Review("", "", "reject", "anna", ""))
+    with bench.ledger.write("review", "plan", {"accepted": {BALANCE: 3}}):
+        pass
+    (need,) = refill(bench)
+    assert (need.label, need.count) == (BALANCE, 3)
+    refused(bench, "b", "余额多少", Review("", "", "approve", "anna", ""))
+    assert [n.count for n in refill(bench)] == [3]
+    refused(bench, "c", "还有多少钱", Review("", "", "hold", "", ""))
+    assert [n.count for n in refill(bench)] == [2]
+    refused(bench, "d", "钱还剩几块", Review("", "", "approve", "anna", ""))
+    assert refill(bench) == []
 
 
 @pytest.mark.parametrize("name", ["余额", "99"])
