@@ -11,7 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.errors import DataError, ServiceError
-from workbench.label_studio import Denied, Gone, Refused, Studio, Task, Unanswered, batches, cursor, labelling, writer
+from workbench.label_studio import (
+    Denied,
+    Gone,
+    Refused,
+    Studio,
+    Task,
+    Unanswered,
+    batches,
+    cursor,
+    labelling_link,
+    writer,
+)
 from workbench.label_studio.batches import in_batches, payload, storable, unambiguous
 from workbench.label_studio.faults import from_status
 from workbench.label_studio.query import lookups
@@ -341,7 +352,7 @@ def test_a_journal_of_the_future_holds_nobody_up_for_long(tmp_path, monkeypatch)
 
 
 def test_the_queue_of_a_tab_has_its_own_address():
-    assert labelling("http://h/projects/1/data?tab=2") == "http://h/projects/1/data?tab=2&labeling=1"
+    assert labelling_link("http://h/projects/1/data?tab=2") == "http://h/projects/1/data?tab=2&labeling=1"
 
 
 def test_one_import_is_bounded_so_that_the_server_can_hold_it():
