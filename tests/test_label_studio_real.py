@@ -258,6 +258,29 @@ def test_copies_of_a_task_go_but_never_one_that_somebody_annotated(studio, proje
     assert studio.present(project, ["u00001"]) == {"u00001": rows[1]["id"]}
 
 
+def test_copies_that_arrive_late_from_a_sender_long_dead_are_found_at_the_end(studio, project, wire):
+    arrived = []
+
+    def late(_, path, *__):
+        if path.endswith("/import") and not arrived:
+            arrived.append(path)
+            send_raw(studio, project, tasks(4, 2))
+
+    wire.after = late
+    send(studio, project, tasks(10))
+    assert standing(studio, project) == {task.uid: True for task in tasks(10)}
+
+
+def test_a_push_that_is_given_up_leaves_the_server_to_the_next(studio, project, monkeypatch):
+    monkeypatch.setattr(put.in_batches, "__kwdefaults__", {"rows": 5, "most": 10**6})
+    given_up = studio.put(project, tasks(20))
+    assert len(next(given_up)) == 5
+    given_up.close()
+    said = []
+    assert len(send(studio, project, tasks(20), said.append)) == 20
+    assert not [line for line in said if "waiting" in line]
+
+
 def test_a_kill_of_the_sender_at_any_moment_loses_and_doubles_nothing(studio, studio_server, project, tmp_path):
     script = textwrap.dedent(f"""
         import sys
