@@ -15,6 +15,9 @@ ProjectOption = Annotated[
     str, typer.Option("--project", help="review (candidates), dialogues (tags of turns) or rating (answers of models).")
 ]
 
+NEXT = {"accept": "the rest passes", "draw": "sample", "review": "look at all"}
+"""What becomes of a lot."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb to `wb review`."""
@@ -148,12 +151,12 @@ def _show_reviewers(found: "Status") -> None:
 
 def _show_lots(found: "Status") -> None:
     lots = [
-        (lot.label, lot.prompt.partition("@")[0], len(lot.rows), lot.looked, lot.defects, step.action)
+        (lot.label, lot.prompt.partition("@")[0], len(lot.rows), lot.looked, lot.defects, NEXT[step.action])
         for lot, step in found.lots
     ]
     if lots:
         show_table("Lots", ["class", "prompt", "rows", "looked at", "defects", "next"], lots, right=[2, 3, 4])
-    if found.overall is not None:
+    if found.overall is not None and found.overall.high:
         rates = [*found.defects.items(), ("all classes", found.overall)]
         rows = [(label, f"{m.value:.1%}", f"{m.low:.1%} to {m.high:.1%}", m.n) for label, m in rates]
         columns = ["class", "estimate", "interval", "looked at"]

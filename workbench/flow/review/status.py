@@ -31,9 +31,9 @@ class Status:
     reviewers: Sequence[Reviewer]
     agreement: Agreement
     defects: Mapping[str, Metric]
-    """Class -> defect rate of the rows that nobody looked at, of classes that have such rows."""
+    """Class -> defect rate of the rows of its lots that nobody looked at."""
     overall: Metric | None
-    """The same, of all classes together."""
+    """The same, of all classes together; None without lots."""
     lots: Sequence[tuple[LotState, Step]]
     gate: Comparison | None
     """None before anybody decided anything."""
@@ -67,7 +67,7 @@ def status(bench: Bench) -> Status:
         reviewers=by_reviewer(reviews),
         agreement=agreement(decisions_by_row(reviews), seed=bench.config.seed),
         defects=_defects(queue, lots),
-        overall=_pooled(queue, lots),
+        overall=_pooled(queue, lots) if lots else None,
         lots=[(lot, lot.step(queue.rules)) for lot in lots],
         gate=_gate(bench, candidates, lots),
         unreadable=_unreadable(bench),
@@ -77,20 +77,17 @@ def status(bench: Bench) -> Status:
 
 
 def _defects(queue: Queue, lots: Sequence[LotState]) -> dict[str, Metric]:
-    found = {}
-    for label in dict.fromkeys(lot.label for lot in lots):
-        metric = _pooled(queue, [lot for lot in lots if lot.label == label])
-        if metric is not None:
-            found[label] = metric
-    return found
+    labels = dict.fromkeys(lot.label for lot in lots)
+    return {label: _pooled(queue, [lot for lot in lots if lot.label == label]) for label in labels}
 
 
-def _pooled(queue: Queue, lots: Sequence[LotState]) -> Metric | None:
-    """Of lots from which a sample was drawn, where it left rows that nobody looked at."""
+def _pooled(queue: Queue, lots: Sequence[LotState]) -> Metric:
+    """Of lots from which a sample was drawn. Where every row was looked at none is left; where no sample tells, anything may be."""
+    n = sum(lot.looked for lot in lots)
     if all(lot.looked == len(lot.rows) for lot in lots):
-        return None
+        return Metric("unseen_defects", 0.0, 0.0, 0.0, n)
     drawn = [counts for lot in lots if (counts := lot.counts(queue.rules)) is not None]
-    return pooled(drawn, queue.rules.sampling.confidence) if drawn else None
+    return pooled(drawn, queue.rules.sampling.confidence) if drawn else Metric("unseen_defects", 0.0, 0.0, 1.0, n)
 
 
 def _gate(bench: Bench, candidates: Sequence[Candidate], lots: Sequence[LotState]) -> Comparison | None:
