@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from workbench.errors import WorkbenchError
+from workbench.predictor import Predictor
 from workbench.serve.fill import control, fill
 from workbench.serve.http import ServeConfig, new_app
-from workbench.serve.predictor import Predictor
 from workbench.text import shorten
 
 if TYPE_CHECKING:

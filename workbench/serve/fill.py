@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from workbench.errors import DataError
+from workbench.predictor import Predictor
 from workbench.serve.controls import Asked, asked
-from workbench.serve.predictor import Predictor
 from workbench.text import shorten
 
 VERDICT = "verdict"

@@ -1,4 +1,4 @@
-"""What can be served: anything that gives classes and their probabilities."""
+"""What a trained model is to everything that uses one: classes and their probabilities."""
 
 from collections.abc import Sequence
 from typing import Protocol

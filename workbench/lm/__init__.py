@@ -1,0 +1,1 @@
+"""Language models for training and scoring: load, tokenise, score labels, adapters."""
