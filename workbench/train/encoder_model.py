@@ -17,9 +17,11 @@ from workbench.errors import ConfigError, DataError, WorkbenchError, need
 from workbench.records import SEP, digest
 from workbench.text import encodable
 from workbench.train.encoder_config import EncoderTrainConfig
+from workbench.train.packaged_e5 import converted
 
 Floats = npt.NDArray[np.float32]
 EXTRA, FEATURE = "train", "`wb train --method encoder`"
+E5 = "e5-small"
 SIDE = "workbench.json"
 """Beside the weights: what transformers has no place for."""
 
@@ -83,7 +85,8 @@ class Inputs:
 def source_of(name: str) -> str:
     """Where a model is: a known one that was fetched, a folder, or a hub's name as it is."""
     if name in models.KNOWN and not Path(name).is_dir():
-        return str(models.path_of(name).parent)
+        path = models.path_of(name)
+        return str(converted(path) if name == E5 else path.parent)
     return name
 
 
