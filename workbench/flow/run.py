@@ -76,7 +76,7 @@ def _review(bench: Bench, progress: Callable[[str], None]) -> None:
     progress(f"review    {pushed.say}")
     if pushed.waiting:
         raise Waiting(
-            f"{pushed.waiting} tasks wait for people: {pushed.url}",
+            f"{pushed.waiting} tasks wait for people: {pushed.work}",
             "When they are done, the same command goes on from there.",
         )
 
