@@ -47,7 +47,7 @@ class LabelScorer:
         Raises:
             DataError: answers that cannot be told apart, see `TokenTree.build`.
         """
-        self._model, self._prompt = model.eval(), prompt
+        self.model, self._prompt = model.eval(), prompt
         self.answers = [tuple(int(token) for token in answer) for answer in answers]
         self._trees: dict[tuple[int, ...], TokenTree] = {}
         self._most = len(self.answers)
@@ -101,7 +101,7 @@ class LabelScorer:
     def _rows(self, prompts: Sequence[Sequence[int]]) -> list[Scores]:
         """[k] of each prompt; for one prompt alone the tree is split where memory is short."""
         if not self.by_tree:
-            return [repeated(self._model, prompt, self.answers) for prompt in prompts]
+            return [repeated(self.model, prompt, self.answers) for prompt in prompts]
         if len(prompts) > 1:
             return list(self._pass(prompts, self._tree(tuple(range(len(self.answers))))))
         which = range(len(self.answers))
@@ -130,7 +130,7 @@ class LabelScorer:
         """
         import torch
 
-        device = self._model.get_input_embeddings().weight.device
+        device = self.model.get_input_embeddings().weight.device
         shared = self._shared(prompts)
         own = [list(prompt[shared:]) for prompt in prompts]
         ids, positions, mask = _layout(own, shared, tree)
@@ -139,7 +139,7 @@ class LabelScorer:
             cache = deepcopy(self._cache)
             if cache is not None:
                 cache.batch_repeat_interleave(len(prompts))
-            logits = self._model(
+            logits = self.model(
                 input_ids=torch.from_numpy(ids).to(device),
                 attention_mask=self._additive(mask, device),
                 position_ids=torch.from_numpy(positions).to(device),
@@ -158,9 +158,9 @@ class LabelScorer:
         """[n, 1, queries, keys] 0 where a key is seen, the smallest number of the model's precision elsewhere."""
         import torch
 
-        dtype = self._model.get_input_embeddings().weight.dtype
+        dtype = self.model.get_input_embeddings().weight.dtype
         if not dtype.is_floating_point:
-            dtype = self._model.dtype
+            dtype = self.model.dtype
         seen = torch.from_numpy(mask).to(device)[:, None]
         return torch.zeros(seen.shape, dtype=dtype, device=device).masked_fill_(~seen, torch.finfo(dtype).min)
 
@@ -175,10 +175,10 @@ class LabelScorer:
         if self._cache is None or shared < len(self._prefix):
             self._prefix, self._cache = self._prefix[:shared], None
             if shared:
-                device = self._model.get_input_embeddings().weight.device
+                device = self.model.get_input_embeddings().weight.device
                 with torch.inference_mode():
                     ids = torch.tensor([self._prefix], device=device)
-                    self._cache = self._model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+                    self._cache = self.model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
         return shared
 
 
