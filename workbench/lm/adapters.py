@@ -145,6 +145,6 @@ def merge(adapter: Path, output: Path, *, base: str = "", precision: Precision =
     merged.config.use_cache = True
     partial = output.with_name(f"{output.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    merged.save_pretrained(str(partial), safe_serialization=True)
+    merged.save_pretrained(str(partial))
     tokenizer.save_pretrained(str(partial))
     partial.replace(output)

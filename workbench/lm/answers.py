@@ -106,7 +106,7 @@ class Answers:
         return self.form.write(self.ids[label], label)
 
     def label(self, text: str) -> str | None:
-        """The class that an answer names; by its whole text, else by its id where only one class has it, else None."""
+        """The class that an answer names: by its whole text, by its name, or by its id and the beginning of its name; else None."""
         text = text.strip()
         exact = self._by_text.get(text)
         if exact is not None:
@@ -117,7 +117,7 @@ class Answers:
         id, name = found
         if name in self.ids:
             return name
-        same = [label for label, known in self.ids.items() if id and known == id]
+        same = [label for label, known in self.ids.items() if id and known == id and label.startswith(name)]
         return same[0] if len(same) == 1 else None
 
     @cached_property
