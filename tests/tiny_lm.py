@@ -8,7 +8,11 @@ TEMPLATE = (
     "[gMASK]<sop>{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
 )
-CORPUS = ["对话：意图：编号名称客服请判断用户的", "查询余额 办理取消 投诉费用 转人工 你好 谢谢", "退订 彩铃 流量 话费 多少钱"]
+CORPUS = [
+    "对话：意图：编号名称客服请判断用户的",
+    "查询余额 办理取消 投诉费用 转人工 你好 谢谢",
+    "退订 彩铃 流量 话费 多少钱",
+]
 
 
 def tokenizer(template=TEMPLATE, special=SPECIAL, eos="<|endoftext|>"):
@@ -20,7 +24,8 @@ def tokenizer(template=TEMPLATE, special=SPECIAL, eos="<|endoftext|>"):
     made.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     made.train_from_iterator(
-        CORPUS * 3, trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+        CORPUS * 3,
+        trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False),
     )
     found = PreTrainedTokenizerFast(tokenizer_object=made, eos_token=eos, pad_token="<|endoftext|>")
     found.chat_template = template
@@ -54,6 +59,11 @@ def intents(n=24, split="train"):
     texts = {"查询余额": "话费多少钱", "办理取消": "退订彩铃", "转人工": "转人工谢谢"}
     labels = list(texts)
     return [
-        Sample(f"{split}{i}", (Turn("agent", "你好"), Turn("user", texts[labels[i % 3]] + "啊" * (i % 4))), labels[i % 3], split)
+        Sample(
+            f"{split}{i}",
+            (Turn("agent", "你好"), Turn("user", texts[labels[i % 3]] + "啊" * (i % 4))),
+            labels[i % 3],
+            split,
+        )
         for i in range(n)
     ]

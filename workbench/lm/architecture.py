@@ -119,7 +119,9 @@ def shape_of(config: Any, chosen: Sequence[str] = ()) -> Shape:
     there = {name.rpartition(".")[2] for name in linears}
     strange = [name for name in names if name not in there]
     if strange:
-        raise ConfigError(f"The model has no linear layer {strange[0]!r} (train.qlora.targets).", one_of(strange[0], there))
+        raise ConfigError(
+            f"The model has no linear layer {strange[0]!r} (train.qlora.targets).", one_of(strange[0], there)
+        )
     layers = int(config.num_hidden_layers)
     return Shape(
         config.model_type,

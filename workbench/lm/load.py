@@ -1,4 +1,4 @@
-"""Load a language model for training or scoring: by name or path, in 4 bit (NF4, double quantised) or not, on a GPU or the processor."""
+"""Load a language model: by name or path, in 4 bit (NF4, double quantised) or not, on a GPU or the processor."""
 
 import logging
 import os
@@ -41,8 +41,7 @@ def quiet() -> None:
     bitsandbytes tells on every import that a kernel from a hub is not installed; it has its own beside it.
     """
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    from transformers.utils import logging as sound
-
+    sound = need("transformers.utils.logging", extra=EXTRA, feature=FEATURE)
     sound.disable_progress_bar()
     sound.set_verbosity_error()
 
@@ -99,15 +98,13 @@ def load_base(source: str, *, quantise: Quantise = "nf4", precision: Precision =
         MissingExtra: a package is missing.
     """
     torch = need("torch", extra=EXTRA, feature=FEATURE)
-    need("transformers", extra=EXTRA, feature=FEATURE)
+    transformers = need("transformers", extra=EXTRA, feature=FEATURE)
     quiet()
     dtype = compute_type(precision)
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "trust_remote_code": False, **placement()}
     if quantise == "nf4":
         need("bitsandbytes", extra=EXTRA, feature="4-bit training (train.qlora.quantise: nf4)")
-        from transformers import BitsAndBytesConfig
-
-        options["quantization_config"] = BitsAndBytesConfig(
+        options["quantization_config"] = transformers.BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
@@ -115,10 +112,8 @@ def load_base(source: str, *, quantise: Quantise = "nf4", precision: Precision =
             # FSDP shards tensors of one type only: 4-bit weights are stored in that of the others.
             bnb_4bit_quant_storage=torch.uint8 if "device_map" in options else dtype,
         )
-    from transformers import AutoModelForCausalLM
-
     try:
-        return AutoModelForCausalLM.from_pretrained(source, **options)
+        return transformers.AutoModelForCausalLM.from_pretrained(source, **options)
     except (OSError, ValueError) as exc:
         raise _unreadable(source, exc) from exc
 

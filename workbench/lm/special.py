@@ -5,7 +5,10 @@ from typing import Any
 
 
 def add_tokens(tokenizer: Any, tokens: Sequence[str]) -> list[int]:
-    """Add those that the tokenizer lacks, as special tokens; returns their ids. Those it has (`<|user|>` of GLM-4) stay as they are."""
+    """Add those that the tokenizer lacks, as special tokens; returns their ids.
+
+    Those that it has (`<|user|>` of GLM-4) stay as they are.
+    """
     from tokenizers import AddedToken
 
     known = tokenizer.get_vocab()

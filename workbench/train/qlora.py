@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from workbench import prompts
 from workbench.errors import DataError, WorkbenchError, need
 from workbench.lm.adapters import ADAPTER, attach, save
 from workbench.lm.architecture import EXTRA, FEATURE
@@ -17,6 +18,7 @@ from workbench.lm.load import load_base, load_tokenizer, quiet, resolve
 from workbench.lm.special import add_tokens, begin_rows, make_room
 from workbench.records import Sample
 from workbench.runs import write_json
+from workbench.train.qlora_ask import PROMPTS, TASK
 from workbench.train.qlora_config import QloraConfig
 from workbench.train.qlora_eval import BEST, Evaluator, best
 from workbench.train.qlora_log import Log, Progress, curves_png
@@ -29,13 +31,9 @@ from workbench.train.qlora_rows import (
     cuts,
     encode_all,
     plan,
-    share,
     task_of,
 )
 from workbench.train.qlora_trainer import CHECKPOINTS, Parts, last_checkpoint, make_trainer, memory_mb
-
-TASK = "task.json"
-"""What a run's adapter was trained to do: prompt file, form and ids of answers. Beside the adapter."""
 
 
 def fit_qlora(
@@ -58,11 +56,12 @@ def fit_qlora(
         dev: asked at each evaluation; the best adapter on them is the one that is kept. Without any it is the last one.
         folder: of the run.
         context: class numbers, the vocabulary of tags, folders of prompts.
-        progress: hears of each line of metrics.jsonl.
+        progress: is told each line of metrics.jsonl.
         resume: go on from the last whole checkpoint in `folder`; from the beginning where there is none.
 
     Returns:
-        What belongs into the manifest: method, task, base, labels, steps, scores, cuts, speed, memory.
+        What belongs into the manifest: method, task, base, labels, steps, scores, cuts, speed, memory. `predicted` is the class
+        that the adapter gave each dev row (empty where it gave none), None where not all of them were asked.
 
     Raises:
         DataError: the rows cannot be used.
@@ -90,7 +89,7 @@ def fit_qlora(
             reason = " ".join(str(exc).split())[:160]
         else:
             return {**found, "batch": batch, "accumulation": accumulation, "retries": retries}
-        if config.on_oom != "smaller" or batch == 1:
+        if not context.retry_smaller or batch == 1:
             raise _advice(config, batch, reason)
         smaller = max(n for n in range(1, batch) if batch * accumulation % n == 0)
         batch, accumulation = smaller, batch * accumulation // smaller
@@ -112,13 +111,14 @@ class _Job:
     ) -> None:
         self.config, self.folder, self.progress = config, folder, progress
         self.context = context
-        self.rows = share(rows, config.fraction, config.seed)
+        self.rows = rows
         self.task = task_of(config, rows, context)
-        self.dev = _dev(config, self.task, dev)
+        self.given = dev
+        self.dev = _dev(config, self.task, dev, context.seed)
         self.source = resolve(config.model)
 
 
-def _dev(config: QloraConfig, task: Task, dev: Sequence[Sample]) -> list[Sample]:
+def _dev(config: QloraConfig, task: Task, dev: Sequence[Sample], seed: int) -> list[Sample]:
     """The dev rows that are asked: a seeded choice, of known classes."""
     if isinstance(task, IntentTask):
         strange = sorted({row.label for row in dev} - set(task.answers.labels))
@@ -129,7 +129,7 @@ def _dev(config: QloraConfig, task: Task, dev: Sequence[Sample]) -> list[Sample]
             )
     if not config.eval_rows or len(dev) <= config.eval_rows:
         return list(dev)
-    chosen = np.random.default_rng(config.seed).permutation(len(dev))[: config.eval_rows]
+    chosen = np.random.default_rng(seed).permutation(len(dev))[: config.eval_rows]
     return [dev[i] for i in sorted(chosen)]
 
 
@@ -151,10 +151,8 @@ def _train(job: _Job, batch: int, accumulation: int, *, resume: bool) -> dict[st
         make_room(model, tokenizer)
         meant = {int(tokenizer.convert_tokens_to_ids(one)): words for one, words in task.words().items()}
         begin_rows(model, tokenizer, new, meant)
-    set_seed(config.seed)  # the adapter's beginning is drawn
-    model = attach(
-        model, r=config.r, alpha=config.alpha, dropout=config.dropout, targets=config.targets, tokens=new
-    )
+    set_seed(job.context.seed)  # the adapter's beginning is drawn
+    model = attach(model, r=config.r, alpha=config.alpha, dropout=config.dropout, targets=config.targets, tokens=new)
     if config.checkpointing:
         _keep_fewer_activations(model)
     log = _log(job, resume=resume)
@@ -162,7 +160,7 @@ def _train(job: _Job, batch: int, accumulation: int, *, resume: bool) -> dict[st
     log = parts.log
     trainer = make_trainer(parts, model)
     if trainer.is_world_process_zero():
-        write_json(folder / TASK, _describe(job, chat))
+        _describe(job, chat)
     checkpoint = last_checkpoint(folder / CHECKPOINTS) if resume else None
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     trainer.accelerator.wait_for_everyone()
@@ -180,6 +178,7 @@ def _train(job: _Job, batch: int, accumulation: int, *, resume: bool) -> dict[st
         "labels": list(task.answers.labels) if isinstance(task, IntentTask) else [],
         "adapter": ADAPTER,
         "steps": trainer.state.global_step,
+        "predicted": top.get("said") if len(dev) == len(job.given) else None,
         "best_step": top.get("step", trainer.state.global_step),
         "examples": len(rows),
         "dev_examples": len(dev),
@@ -195,16 +194,14 @@ def _train(job: _Job, batch: int, accumulation: int, *, resume: bool) -> dict[st
     }
 
 
-def _parts(
-    job: _Job, chat: Chat, rows: list[Asked], dev: list[Asked], log: Log, split: tuple[int, int]
-) -> Parts:
+def _parts(job: _Job, chat: Chat, rows: list[Asked], dev: list[Asked], log: Log, split: tuple[int, int]) -> Parts:
     """Put together what the loop needs; `split` is batch and accumulation of this attempt."""
     import os
 
-    order = plan(job.config, rows, int(os.environ.get("WORLD_SIZE", "1")))
+    order = plan(job.config, rows, job.context, int(os.environ.get("WORLD_SIZE", "1")))
     log = Log(log.folder, job.progress, steps=order.steps)
     evaluator = Evaluator(job.config, job.task, chat, dev, log) if dev else None
-    return Parts(job.config, chat, rows, order, job.folder, log, evaluator, *split)
+    return Parts(job.config, chat, rows, order, job.folder, log, evaluator, *split, job.context.seed)
 
 
 def _log(job: _Job, *, resume: bool) -> Log:
@@ -245,16 +242,16 @@ def _keep_best(model: Any, chat: Chat, folder: Path) -> None:
         partial.replace(target)
 
 
-def _describe(job: _Job, chat: Chat) -> dict[str, Any]:
-    """What is needed to ask the tuned model as it was trained."""
-    from workbench import prompts
-
+def _describe(job: _Job, chat: Chat) -> None:
+    """Write what is needed to ask the tuned model as it was trained: task.json, and a copy of the prompt file."""
     config, task = job.config, job.task
+    (job.folder / PROMPTS).mkdir(exist_ok=True)
+    text = prompts.load(config.prompt_file, job.context.roots).text
+    (job.folder / PROMPTS / config.prompt_file).write_text(text, encoding="utf-8")
     found = {
         "task": config.task,
         "base": config.model,
         "prompt": config.prompt_file,
-        "prompt_text": prompts.load(config.prompt_file, job.context.roots).text,
         "answer": config.answer,
         "list_labels": config.list_labels,
         "max_length": config.max_length,
@@ -262,7 +259,8 @@ def _describe(job: _Job, chat: Chat) -> dict[str, Any]:
         "ends": sorted(chat.ends),
         "end": chat.end,
     }
-    return found | ({"ids": dict(task.answers.ids)} if isinstance(task, IntentTask) else {"tokens": task.tokens})
+    found |= {"ids": dict(task.answers.ids)} if isinstance(task, IntentTask) else {"tokens": task.tokens}
+    write_json(job.folder / TASK, found)
 
 
 def _out_of_memory(exc: BaseException) -> bool:
@@ -287,7 +285,7 @@ def _advice(config: QloraConfig, batch: int, reason: str) -> WorkbenchError:
     if batch > 1:
         half = max(1, batch // 2)
         what = f"train.qlora.batch={half} and train.qlora.accumulation={config.batch * config.accumulation // half}"
-        what += " (the same steps in less memory), or train.qlora.on_oom=smaller, which does that by itself"
+        what += " (the same steps in less memory), or train.retry_smaller=true, which does that by itself"
     elif not config.checkpointing:
         what = "train.qlora.checkpointing=true"
     elif config.quantise == "none":

@@ -57,8 +57,6 @@ class QloraConfig(Strict):
     """Steps to train; 0 for `epochs`."""
     max_length: int = Field(default=512, ge=16)
     """Tokens of prompt and answer; longer dialogues lose their first turns, answers are never cut."""
-    fraction: float = Field(default=1.0, gt=0, le=1)
-    """Pilot: this share of the rows of each class (one at least) and of `steps`."""
     balanced: bool = False
     """Show every class equally often."""
     group_by_length: bool = True
@@ -85,12 +83,8 @@ class QloraConfig(Strict):
     """Checkpoints kept, beside the best adapter."""
     report_to: Literal["tensorboard", "wandb", "swanlab", "trackio", "none"] = "tensorboard"
     """Where curves go beside `metrics.jsonl` and `curves.png`. Keys come from the environment."""
-    on_oom: Literal["advise", "smaller"] = "advise"
-    """Out of memory: say what to change, or go on from the last checkpoint with half the batch and twice the accumulation."""
     launch: str = ""
     """Several GPUs: a configuration file of `accelerate launch`, as `ddp.yaml` or `fsdp.yaml` in `pipelines/accelerate`."""
-    seed: int = 0
-    """Order of rows, dropout and the adapter's beginning."""
 
     @model_validator(mode="after")
     def _answer_can_be_read(self) -> Self:

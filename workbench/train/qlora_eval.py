@@ -25,6 +25,7 @@ class Evaluator:
         """Args: settings, what is learned, the tokenizer, encoded dev rows, where lines go."""
         self._config, self._task, self._chat, self._rows, self._log = config, task, chat, rows, log
         self._folder = log.folder
+        self._said: list[str] | None = None
 
     def __call__(self, model: Any, step: int, *, write: bool = True) -> dict[str, float]:
         """Score of the model after a step. `write`: this process keeps the adapter and the answers."""
@@ -42,7 +43,7 @@ class Evaluator:
         past = [old for at, old in self._log.evaluations() if at < step]
         if write and (not past or rank(found) > max(past)):
             replace(model, self._chat.tokenizer, self._folder / BEST)
-            write_json(self._folder / f"{BEST}.json", {"step": step, **found})
+            write_json(self._folder / f"{BEST}.json", {"step": step, **found, "said": self._said})
         return found
 
     def stale(self) -> int:
@@ -73,6 +74,7 @@ class Evaluator:
             for text in greedy(model, self._chat, [row.example.prompt for row in rows], most)
         ]
         said = [answers.label(text) for text in texts]
+        self._said = [label or "" for label in said]
         true = [row.label for row in self._rows]
         right = sum(a == b for a, b in zip(said, true, strict=True))
         if write:
@@ -114,7 +116,9 @@ def macro_f1(true: Sequence[str], said: Sequence[str | None]) -> float:
     numbers = {label: i for i, label in enumerate(classes)}
     other = len(classes)
     counted = tally(
-        np.array([numbers[label] for label in true]), np.array([numbers.get(label or "", other) for label in said]), other + 1
+        np.array([numbers[label] for label in true]),
+        np.array([numbers.get(label or "", other) for label in said]),
+        other + 1,
     )
     return float(counted.f1[:other].mean())
 

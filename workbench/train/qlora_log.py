@@ -9,7 +9,7 @@ from workbench.runs import read_jsonl, write_jsonl
 
 METRICS, SAMPLES, CURVES = "metrics.jsonl", "samples.jsonl", "curves.png"
 Progress = Callable[[Mapping[str, Any]], None]
-"""Is called with each line of `metrics.jsonl`, and `steps`, the number of steps that there will be."""
+"""Is told each line of `metrics.jsonl`, and in it `steps`, the number of steps that there will be."""
 
 
 class Log:

@@ -11,7 +11,7 @@ from workbench import prompts
 from workbench.errors import DataError
 from workbench.lm.answers import AnswerForm, Answers
 from workbench.lm.chat import Chat, Example, Fitted, fit
-from workbench.records import SEP, Sample, Turn, by_label
+from workbench.records import SEP, Sample, Turn
 from workbench.tokens import TOPIC, Vocabulary, escape, token, unescape
 from workbench.tokens.vocabulary import CHAT
 from workbench.train.qlora_config import QloraConfig
@@ -27,6 +27,12 @@ class QloraContext:
     """Tags of annotated dialogues; the task `response` needs it."""
     roots: tuple[Path, ...] = ()
     """Folders whose `prompts/` go before the shipped ones."""
+    seed: int = 0
+    """Order of rows, dropout, the adapter's beginning, the choice of dev rows."""
+    pilot: float = 1.0
+    """Share of the rows that was kept for a pilot: `steps`, where set, are cut to it too."""
+    retry_smaller: bool = False
+    """Out of memory: go on with a smaller batch and more accumulation; else stop with advice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,9 @@ class IntentTask:
         """
         turns = [escape(turn) for turn in text.split(SEP)]
         return fit(
-            lambda some: chat.prompt(self._prompt.messages({"text": SEP.join(some), "answers": self._listed})), turns, room
+            lambda some: chat.prompt(self._prompt.messages({"text": SEP.join(some), "answers": self._listed})),
+            turns,
+            room,
         )
 
     def encode(self, chat: Chat, row: Sample) -> Iterator[Asked]:
@@ -191,7 +199,8 @@ def encode_all(task: Task, chat: Chat, rows: Sequence[Sample]) -> list[Asked]:
     found = [asked for row in rows for asked in task.encode(chat, row)]
     if not found:
         raise DataError(
-            f"None of {len(rows)} rows has something to learn.", "The task `response` needs dialogues with turns of the speaker."
+            f"None of {len(rows)} rows has something to learn.",
+            "The task `response` needs dialogues with turns of the speaker.",
         )
     return found
 
@@ -203,18 +212,6 @@ def cuts(rows: Sequence[Asked]) -> dict[str, int]:
         "turns_cut": sum(one.example.turns_cut for one in rows),
         "characters_cut": sum(one.example.characters_cut for one in rows),
     }
-
-
-def share(rows: Sequence[Sample], fraction: float, seed: int) -> list[Sample]:
-    """A seeded share of the rows of each class, one at least, in their order."""
-    if fraction >= 1:
-        return list(rows)
-    kept: set[str] = set()
-    for n, (_, some) in enumerate(sorted(by_label(rows).items())):
-        random = np.random.default_rng([seed, n])
-        chosen = random.permutation(len(some))[: max(1, round(len(some) * fraction))]
-        kept |= {some[i].id for i in chosen}
-    return [row for row in rows if row.id in kept]
 
 
 @dataclass(frozen=True)
@@ -229,26 +226,29 @@ class Plan:
     """Passes over the rows that one step is."""
 
 
-def plan(config: QloraConfig, rows: Sequence[Asked], devices: int = 1) -> Plan:
+def plan(config: QloraConfig, rows: Sequence[Asked], context: QloraContext, devices: int = 1) -> Plan:
     """Draw the order. Batches, and only they, depend on the length of rows; the rows of a step do not depend on how it is split.
 
     Args:
-        config: batch, accumulation, epochs or steps, balance, seed.
+        config: batch, accumulation, epochs or steps, balance.
         rows: to be seen.
+        context: seed, and whether this is a pilot.
         devices: processes that share a step.
     """
     per_step = config.batch * config.accumulation * devices
-    steps = round(config.steps * config.fraction) or 1 if config.steps else -(-round(len(rows) * config.epochs) // per_step)
+    steps = round(config.steps * context.pilot) if config.steps else -(-round(len(rows) * config.epochs) // per_step)
     wanted = max(1, steps) * per_step
     order: list[int] = []
     epoch = 0
     while len(order) < wanted:
-        random = np.random.default_rng([config.seed, epoch])
+        random = np.random.default_rng([context.seed, epoch])
         order += _balanced(rows, random) if config.balanced else random.permutation(len(rows)).tolist()
         epoch += 1
     order = order[:wanted]
     if config.group_by_length:
-        order = _grouped(order, [len(one.example) for one in rows], per_step, np.random.default_rng([config.seed, 1 << 20]))
+        order = _grouped(
+            order, [len(one.example) for one in rows], per_step, np.random.default_rng([context.seed, 1 << 20])
+        )
     return Plan(tuple(order), wanted // per_step, per_step, per_step / len(rows))
 
 
@@ -268,7 +268,7 @@ def _balanced(rows: Sequence[Asked], random: np.random.Generator) -> list[int]:
 
 
 def _grouped(order: list[int], lengths: Sequence[int], size: int, random: np.random.Generator) -> list[int]:
-    """Steps of rows of similar length: sorted within 32 steps at a time, the steps shuffled again, within a step the longest first."""
+    """Steps of rows of similar length, the longest first: sorted within 32 steps at a time, the steps shuffled again."""
     reach = 32 * size
     found: list[int] = []
     for start in range(0, len(order), reach):

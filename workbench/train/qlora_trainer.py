@@ -5,6 +5,7 @@ mean over its answer tokens on all devices, rows come in an order that was drawn
 """
 
 import json
+import os
 import resource
 import shutil
 import time
@@ -13,8 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from workbench.errors import need
 from workbench.lm.adapters import save
+from workbench.lm.architecture import EXTRA, FEATURE
 from workbench.lm.chat import Chat, Example
+from workbench.lm.load import compute_type
 from workbench.lm.loss import answer_loss, kept
 from workbench.train.qlora_config import QloraConfig
 from workbench.train.qlora_eval import Evaluator
@@ -55,6 +59,7 @@ class Parts:
     evaluator: Evaluator | None
     batch: int
     accumulation: int
+    seed: int = 0
     seen: dict[str, float] = field(default_factory=dict)
     """Token counts and times since the last line."""
 
@@ -78,75 +83,90 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 def make_trainer(parts: Parts, model: Any) -> Any:
     """The Trainer of a run."""
-    from transformers import PrinterCallback, Trainer, TrainerCallback
-
-    chat, log, evaluator = parts.chat, parts.log, parts.evaluator
-
-    class Loop(Trainer):  # type: ignore[misc]
-        def compute_loss(
-            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-        ) -> Any:
-            labels = inputs.pop("labels")
-            outputs = model(**inputs, use_cache=False, logits_to_keep=kept(labels))
-            loss = answer_loss(outputs, labels, num_items_in_batch)
-            if num_items_in_batch is not None:  # counted over all processes, whose gradients are averaged
-                loss = loss * self.accelerator.num_processes
-            _count(parts.seen, inputs["input_ids"].numel(), inputs.get("attention_mask"))
-            return (loss, outputs) if return_outputs else loss
-
-        def evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
-            if evaluator is None:
-                return {}
-            found = evaluator(self.model, self.state.global_step, write=self.is_world_process_zero())
-            self.log(dict(found))
-            self.accelerator.wait_for_everyone()  # the first process wrote the line that all now read
-            self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, dict(found))
-            if parts.config.patience and evaluator.stale() >= parts.config.patience:
-                self.control.should_training_stop = True
-            return {f"eval_{name}": value for name, value in found.items()}
-
-        def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-            if self.args.should_save:
-                save(self.accelerator.unwrap_model(self.model), chat.tokenizer, Path(output_dir or self.args.output_dir), state=state_dict)
-
-    class Watch(TrainerCallback):  # type: ignore[misc]
-        def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-            step, last = state.global_step, state.global_step >= parts.plan.steps
-            control.should_save = last or step % parts.config.save_steps == 0
-            # A line at each checkpoint: the mean loss since the last line then begins anew when a run goes on.
-            control.should_log = control.should_save or step % parts.config.log_steps == 0
-            control.should_evaluate = evaluator is not None and (last or step % parts.config.eval_steps == 0)
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
-            if state.is_world_process_zero and logs and ("loss" in logs or "score" in logs):
-                log.add(_line(parts, state.global_step, logs))
-
-        def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-            parts.seen.clear()
-            parts.seen["since"] = time.monotonic()
-
-    trainer = Loop(
+    transformers = need("transformers", extra=EXTRA, feature=FEATURE)
+    pad = parts.chat.tokenizer.pad_token_id
+    own = {"parts": parts, "compute_loss": _compute_loss, "evaluate": _evaluate, "_save": _save}
+    watch = type(
+        "Watch",
+        (transformers.TrainerCallback,),
+        {"parts": parts, "on_step_end": _on_step_end, "on_log": _on_log, "on_train_begin": _on_train_begin},
+    )
+    trainer = type("Loop", (transformers.Trainer,), own)(
         model=model,
         args=_arguments(parts),
         train_dataset=Planned(parts.rows, parts.plan.order),
-        data_collator=lambda rows: collate(rows, chat.tokenizer.pad_token_id),
-        callbacks=[Watch(), *_reporters(parts)],
+        data_collator=lambda rows: collate(rows, pad),
+        callbacks=[watch(), *_reporters(parts)],
     )
-    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(transformers.PrinterCallback)
     # The loss counts its own tokens, over all batches of a step.
     trainer.model_accepts_loss_kwargs = True
     trainer.loss_is_scaled_for_ga = True
     return trainer
 
 
+def _compute_loss(
+    self: Any, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+) -> Any:
+    """The mean over the answer tokens of a step."""
+    labels = inputs.pop("labels")
+    outputs = model(**inputs, use_cache=False, logits_to_keep=kept(labels))
+    loss = answer_loss(outputs, labels, num_items_in_batch)
+    if num_items_in_batch is not None:  # counted over all processes, whose gradients are averaged
+        loss = loss * self.accelerator.num_processes
+    _count(self.parts.seen, inputs["input_ids"].numel(), inputs.get("attention_mask"))
+    return (loss, outputs) if return_outputs else loss
+
+
+def _evaluate(self: Any, *args: Any, **options: Any) -> dict[str, float]:
+    """Ask the dev rows; stop where patience is at its end."""
+    evaluator, patience = self.parts.evaluator, self.parts.config.patience
+    if evaluator is None:
+        return {}
+    found = evaluator(self.model, self.state.global_step, write=self.is_world_process_zero())
+    self.log(dict(found))
+    self.accelerator.wait_for_everyone()  # the first process wrote the line that all now read
+    self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, dict(found))
+    if patience and evaluator.stale() >= patience:
+        self.control.should_training_stop = True
+    return {f"eval_{name}": value for name, value in found.items()}
+
+
+def _save(self: Any, output_dir: str | None = None, state_dict: Any = None) -> None:
+    """Adapter and tokenizer of a checkpoint, without the pickle of settings that the Trainer puts beside them."""
+    if self.args.should_save:
+        folder = Path(output_dir or str(self.args.output_dir))
+        save(self.accelerator.unwrap_model(self.model), self.parts.chat.tokenizer, folder, state=state_dict)
+
+
+def _on_step_end(self: Any, args: Any, state: Any, control: Any, **rest: Any) -> None:
+    """Say what follows a step: a line, an evaluation, a checkpoint."""
+    step, config = state.global_step, self.parts.config
+    last = step >= self.parts.plan.steps
+    control.should_save = last or step % config.save_steps == 0
+    # A line at each checkpoint: the mean loss since the last line then begins anew when a run goes on.
+    control.should_log = control.should_save or step % config.log_steps == 0
+    control.should_evaluate = self.parts.evaluator is not None and (last or step % config.eval_steps == 0)
+
+
+def _on_log(self: Any, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
+    """Write a line of metrics.jsonl."""
+    if state.is_world_process_zero and logs and ("loss" in logs or "score" in logs):
+        self.parts.log.add(_line(self.parts, state.global_step, logs))
+
+
+def _on_train_begin(self: Any, args: Any, state: Any, control: Any, **rest: Any) -> None:
+    """Begin to count tokens and time."""
+    self.parts.seen.clear()
+    self.parts.seen["since"] = time.monotonic()
+
+
 def _arguments(parts: Parts) -> Any:
     import torch
-    from transformers import TrainingArguments
 
-    from workbench.lm.load import compute_type
-
+    transformers = need("transformers", extra=EXTRA, feature=FEATURE)
     config = parts.config
-    return TrainingArguments(
+    return transformers.TrainingArguments(
         output_dir=str(parts.folder / CHECKPOINTS),
         per_device_train_batch_size=parts.batch,
         gradient_accumulation_steps=parts.accumulation,
@@ -168,7 +188,7 @@ def _arguments(parts: Parts) -> Any:
         report_to=[] if config.report_to in ("none", "tensorboard") else [config.report_to],
         run_name=parts.folder.name,
         disable_tqdm=True,
-        seed=config.seed,
+        seed=parts.seed,
         dataloader_pin_memory=torch.cuda.is_available(),
         ddp_find_unused_parameters=False,
     )
@@ -176,10 +196,6 @@ def _arguments(parts: Parts) -> Any:
 
 def _reporters(parts: Parts) -> list[Any]:
     """TensorBoard, into the run's own folder; the others are found by their names."""
-    import os
-
-    from workbench.errors import need
-
     kind = parts.config.report_to
     if kind == "none":
         return []
@@ -190,9 +206,9 @@ def _reporters(parts: Parts) -> list[Any]:
         return []
     need("tensorboard", extra="train", feature="Curves for TensorBoard (train.qlora.report_to; `none` goes without)")
     from torch.utils.tensorboard import SummaryWriter
-    from transformers.integrations import TensorBoardCallback
 
-    return [TensorBoardCallback(SummaryWriter(log_dir=str(parts.folder / "tensorboard")))]
+    integrations = need("transformers.integrations", extra=EXTRA, feature=FEATURE)
+    return [integrations.TensorBoardCallback(SummaryWriter(log_dir=str(parts.folder / "tensorboard")))]
 
 
 def _count(seen: dict[str, float], places: int, mask: Any) -> None:
