@@ -68,7 +68,9 @@ def quantile(name: str, seconds: Sequence[float], q: float) -> Metric:
     low = int(stats.binom.ppf(0.025, n, q))
     high = int(stats.binom.ppf(0.975, n, q))
     value = float(np.quantile(ordered, q))
-    return Metric(name, value, min(value, float(ordered[max(0, low - 1)])), float(max(value, ordered[min(n - 1, high)])), n)
+    return Metric(
+        name, value, min(value, float(ordered[max(0, low - 1)])), float(max(value, ordered[min(n - 1, high)])), n
+    )
 
 
 def exact(name: str, value: float, n: int) -> Metric:

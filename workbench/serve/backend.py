@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from workbench.errors import WorkbenchError
 from workbench.predictor import Predictor
+from workbench.serve.config import ServeConfig
 from workbench.serve.fill import control, fill
-from workbench.serve.http import ServeConfig, new_app
+from workbench.serve.http import new_app
 from workbench.text import shorten
 
 if TYPE_CHECKING:

@@ -98,9 +98,7 @@ class Hosts:
         await response(scope, receive, send)
 
 
-def refusal(
-    path: str, status: int, error: str, hint: str, headers: Mapping[str, str] | None = None
-) -> "Response":
+def refusal(path: str, status: int, error: str, hint: str, headers: Mapping[str, str] | None = None) -> "Response":
     """An error: what is wrong, and what to do; under /v1 in the form that OpenAI's clients read."""
     from fastapi.responses import JSONResponse
 
