@@ -72,7 +72,9 @@ def test_a_tree_gives_back_its_answers(answers):
     assert set(tree.children(answers[0][:1])) == following
 
 
-@pytest.mark.parametrize(("answers", "words"), [([], "no tokens"), ([[1], []], "no tokens"), ([[1], [1]], "same answer")])
+@pytest.mark.parametrize(
+    ("answers", "words"), [([], "no tokens"), ([[1], []], "no tokens"), ([[1], [1]], "same answer")]
+)
 def test_answers_that_cannot_be_told_apart_are_refused(answers, words):
     with pytest.raises(DataError, match=words) as caught:
         TokenTree.build(answers)

@@ -25,13 +25,13 @@ def constrained(model: Any, prompts: Sequence[Sequence[int]], answers: Sequence[
     def allowed(row: int, ids: Any) -> list[int]:
         return tree.children(ids[width:].tolist()) or [stop]
 
-    written = _generate(model, prompts, pad, max(map(len, answers)), prefix_allowed_tokens_fn=allowed, eos_token_id=None)
+    written = _generate(
+        model, prompts, pad, max(map(len, answers)), prefix_allowed_tokens_fn=allowed, eos_token_id=None
+    )
     return [_longest(ids, answers) for ids in written]
 
 
-def free(
-    model: Any, prompts: Sequence[Sequence[int]], pad: int, most: int, ends: Sequence[int]
-) -> list[list[int]]:
+def free(model: Any, prompts: Sequence[Sequence[int]], pad: int, most: int, ends: Sequence[int]) -> list[list[int]]:
     """[n] token ids that greedy decoding writes, without the end token and what follows it.
 
     Args:

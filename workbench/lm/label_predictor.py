@@ -84,6 +84,11 @@ class LabelPredictor:
         """What was written for each text that was not answered with a class, in `free` decoding."""
 
     @property
+    def decided(self) -> bool:
+        """Whether answers are classes without probabilities."""
+        return self._config.by != "likelihood"
+
+    @property
     def counts(self) -> Counter[str]:
         """`cut` texts and `retries` so far."""
         return self._scorer.counts

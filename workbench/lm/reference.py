@@ -17,7 +17,9 @@ def naive(model: Any, prompt: Sequence[int], answers: Sequence[Sequence[int]]) -
     ids, mask = _padded([[*prompt, *answer] for answer in answers])
     with torch.inference_mode():
         logits = model(
-            input_ids=torch.tensor(ids, device=device), attention_mask=torch.tensor(mask, device=device), use_cache=False
+            input_ids=torch.tensor(ids, device=device),
+            attention_mask=torch.tensor(mask, device=device),
+            use_cache=False,
         ).logits.float()
         start = len(prompt) - 1
         found = [

@@ -92,7 +92,9 @@ class LabelScorer:
         if not texts:
             return np.zeros((0, len(self.answers)), dtype=np.float32)
         prompts = [self.prompt_ids(text) for text in texts]
-        order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))  # like lengths together; the longest fail first
+        order = sorted(
+            range(len(prompts)), key=lambda i: -len(prompts[i])
+        )  # like lengths together; the longest fail first
         rows = in_batches([prompts[i] for i in order], self.batch, self._rows, self.counts)
         found = np.zeros((len(prompts), len(self.answers)), dtype=np.float32)
         found[order] = np.stack(rows)
@@ -192,7 +194,9 @@ def takes_trees(model: Any, context: int) -> bool:
     config = model.config.get_text_config() if hasattr(model.config, "get_text_config") else model.config
     window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
     kinds = set(getattr(config, "layer_types", None) or ["sliding_attention" if window else "full_attention"])
-    if kinds - {"full_attention"} and not (kinds <= {"full_attention", "sliding_attention"} and (window or 0) >= context):
+    if kinds - {"full_attention"} and not (
+        kinds <= {"full_attention", "sliding_attention"} and (window or 0) >= context
+    ):
         return False
     return getattr(config, "_attn_implementation", "sdpa") in ("sdpa", "eager", None)
 
@@ -212,7 +216,9 @@ def _layout(
     positions = np.zeros((len(own), queries), dtype=np.int64)
     mask = np.zeros((len(own), queries, shared + queries), dtype=np.bool_)
     mask[:, :, :shared] = True
-    mask[:, range(queries), range(shared, shared + queries)] = True  # padding sees itself: a row of nothing is not a number
+    mask[:, range(queries), range(shared, shared + queries)] = (
+        True  # padding sees itself: a row of nothing is not a number
+    )
     ids[:, width:] = tree.tokens[tree.inner]
     mask[:, width:, shared + width :] = tree.attention
     for row, tokens in enumerate(own):
