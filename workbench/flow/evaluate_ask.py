@@ -83,9 +83,9 @@ def ask(bench: Bench, run: Path, samples: Sequence[Sample], batch: int = 0) -> A
         predictor = open_predictor(bench, run, batch_size=batch)
         texts = [_fitting(predictor, sample.text, counts) for sample in samples]
         times, per_second = _timed(predictor, texts, batch)
-        before = Counter(getattr(predictor, "counts", {}))
+        before = _counts(predictor)
         rows = _rows(bench, run, predictor, samples, texts, counts)
-    counts += Counter(getattr(predictor, "counts", {})) - before
+    counts += _counts(predictor) - before
     memory = exact("memory", most["memory"], 1)
     cuda = exact("cuda_memory", most["cuda_memory"], 1) if "cuda_memory" in most else None
     p50, p95 = quantile("latency_p50", times, 0.5), quantile("latency_p95", times, 0.95)
@@ -101,6 +101,11 @@ def _fitting(predictor: Predictor, text: str, counts: Counter[str]) -> str:
     kept, cut = cut_to_fit(text, fits)
     counts["cut"] += cut
     return kept
+
+
+def _counts(predictor: Predictor) -> Counter[str]:
+    """What a model that cuts and retries for itself counted so far."""
+    return Counter(getattr(predictor, "counts", None) or {"cut": getattr(predictor, "cut", 0)})
 
 
 def _timed(predictor: Predictor, texts: Sequence[str], batch: int) -> tuple[list[float], Metric]:
