@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_lm_scoring import ANSWERS, TEXTS, needs_torch, prompt, tiny
 
-from workbench.errors import ConfigError
+from workbench.errors import ConfigError, DataError
 from workbench.lm.label_predictor import AnswerConfig, LabelPredictor, Words, probabilities
 
 LABELS = ("甲", "乙", "丙", "丁", "戊", "己")
@@ -105,3 +105,37 @@ def test_a_free_answer_is_read_and_one_that_names_no_class_is_a_row_of_zeros():
 def test_a_wrong_setting_is_named():
     with pytest.raises(ConfigError, match="by"):
         AnswerConfig.read({"by": "guess"}, where="x")
+
+
+@needs_torch
+def test_a_tuned_model_is_asked_as_it_was_tuned_and_its_cuts_are_counted():
+    from types import SimpleNamespace
+
+    class Tuned:
+        model = tiny("llama")
+        chat = SimpleNamespace(tokenizer=Tokenizer("<丙>"), ends=frozenset({2}))
+        task = SimpleNamespace(answers=SimpleNamespace(ids=IDS, label={"<丙>": "丙"}.get))
+        max_length = 64
+
+        def answers(self):
+            return [list(answer) for answer in ANSWERS]
+
+        def prompt(self, text):
+            return SimpleNamespace(ids=prompt(text[-10:]), turns_cut=0, characters_cut=max(0, len(text) - 10))
+
+    model = LabelPredictor.of("run-2", Tuned())
+    found = model.predict(TEXTS)
+    plain = predictor().predict([text[-10:] for text in TEXTS])
+    assert np.abs(found - plain).max() < 1e-4
+    assert model.counts["cut"] == sum(len(text) > 10 for text in TEXTS)
+    free = LabelPredictor.of("run-2", Tuned(), AnswerConfig(by="free"))
+    assert free.predict(TEXTS)[:, 2].all()  # the agreed form is asked before the parser
+    assert free.decided
+
+
+@needs_torch
+def test_as_many_classes_as_answers_are_needed():
+    from workbench.lm.scoring import LabelScorer
+
+    with pytest.raises(DataError, match="2 classes and 6 answers"):
+        LabelPredictor("x", LabelScorer(tiny("llama"), prompt, ANSWERS), Words(Tokenizer(), {"a": "1", "b": "2"}, [2]))

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from workbench.errors import WorkbenchError
+from workbench.lm.memory import short_of_memory
 from workbench.records import Metric
 
 LATENCY_ROWS = 50
@@ -44,15 +46,28 @@ def latencies(predict: Callable[[Sequence[str]], Any], texts: Sequence[str], row
     Args:
         predict: answers texts.
         texts: at least one.
-        rows: how many are timed at most.
+        rows: how many are timed at most; those that do not fit into memory are left out.
+
+    Raises:
+        WorkbenchError: none of them fits into memory.
     """
     chosen = np.unique(np.linspace(0, len(texts) - 1, min(rows, len(texts))).astype(int))
-    predict([texts[int(chosen[0])] + _UNCACHED * 2])
-    found = []
-    for i in chosen:
+    found: list[float] = []
+    for n, i in enumerate([chosen[0], *chosen]):
         start = perf_counter()
-        predict([texts[int(i)] + _UNCACHED])
-        found.append(perf_counter() - start)
+        try:
+            predict([texts[int(i)] + _UNCACHED * (2 if n == 0 else 1)])
+        except (MemoryError, RuntimeError) as error:
+            if not short_of_memory(error):
+                raise
+            continue
+        if n > 0:
+            found.append(perf_counter() - start)
+    if not found:
+        raise WorkbenchError(
+            "None of the timed texts fits into memory, not even alone.",
+            "Load the model in 4 or 16 bit, or use a machine with more memory.",
+        )
     return found
 
 

@@ -1,19 +1,20 @@
 """A language model as a `Predictor` of classes: by the likelihood of their answers, or by what it writes."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from workbench.config import Strict
+from workbench.errors import DataError
 from workbench.lm.decode import constrained, free
 from workbench.lm.memory import in_batches
 from workbench.lm.parse import AnswerReader
-from workbench.lm.scoring import LabelScorer
+from workbench.lm.scoring import CUT, LabelScorer
 
 Floats = npt.NDArray[np.float32]
 CONTENT_FREE = ("N/A", "", "[MASK]")
@@ -69,6 +70,27 @@ class Words:
     """Class -> id in its answer, in the order of the scorer's answers; an empty id where it has none."""
     ends: Sequence[int]
     """Tokens that end an answer."""
+    exact: Callable[[str], str | None] = lambda _: None
+    """The class of an answer in the agreed form, asked before the parser."""
+
+
+class Asked(Protocol):
+    """A language model with the way that it is asked for a class, as tuning left it."""
+
+    model: Any
+    chat: Any
+    """Has `tokenizer` and `ends`, the tokens that end an answer."""
+    task: Any
+    """Its `answers` have `ids` (class -> id, in the order of columns) and `label` (text -> class or None)."""
+    max_length: int
+
+    def answers(self) -> list[list[int]]:
+        """Token ids of each class's answer, end token included."""
+        ...
+
+    def prompt(self, text: str) -> Any:
+        """`ids` of the prompt for a text, with `turns_cut` and `characters_cut` of what was left out to make it fit."""
+        ...
 
 
 class LabelPredictor:
@@ -78,10 +100,45 @@ class LabelPredictor:
         self.version, self.labels = version, tuple(words.ids)
         self._scorer, self._words, self._config = scorer, words, config or AnswerConfig()
         self._reader = AnswerReader(words.ids)
+        # Columns are the scorer's answers: another order would name the wrong classes.
+        if len(self.labels) != len(scorer.answers):
+            raise DataError(
+                f"There are {len(self.labels)} classes and {len(scorer.answers)} answers.", "Give one for each."
+            )
         self._lock = Lock()
         self._prior: Floats | None = None
         self.written: dict[str, str] = {}
         """What was written for each text that was not answered with a class, in `free` decoding."""
+
+    @classmethod
+    def of(cls, version: str, asked: Asked, config: AnswerConfig | None = None, batch: int = 0) -> "LabelPredictor":
+        """For a tuned model, asked with the very prompts and answers that it was trained on.
+
+        Args:
+            version: see `Predictor`.
+            asked: the model.
+            config: how its answer is found.
+            batch: texts at a time; 8 where 0.
+        """
+        counts: Counter[str] = Counter()
+
+        def prompt(text: str) -> Sequence[int]:
+            fitted = asked.prompt(text)
+            counts[CUT] += bool(fitted.turns_cut or fitted.characters_cut)
+            ids: Sequence[int] = fitted.ids
+            return ids
+
+        scorer = LabelScorer(asked.model, prompt, asked.answers(), batch=batch or 8, context=asked.max_length)
+        scorer.counts = counts
+        known = asked.task.answers
+        return cls(
+            version, scorer, Words(asked.chat.tokenizer, known.ids, sorted(asked.chat.ends), known.label), config
+        )
+
+    @property
+    def decided(self) -> bool:
+        """Whether answers are classes without probabilities."""
+        return self._config.by != "likelihood"
 
     @property
     def counts(self) -> Counter[str]:
@@ -131,10 +188,12 @@ class LabelPredictor:
             pairs, free(self._scorer.model, prompts, self._pad, most, self._words.ends), strict=True
         ):
             said = self._words.tokenizer.decode(ids, skip_special_tokens=True)
-            read = self._reader.read(said)
-            if read.label is None:
+            label = self._words.exact(said)
+            if label is None and (read := self._reader.read(said)).label is None:
                 self.written[text] = f"{read.form}: {said}"
-            found.append(None if read.label is None else self.labels.index(read.label))
+            elif label is None:
+                label = read.label
+            found.append(None if label is None else self.labels.index(label))
         return found
 
     @property

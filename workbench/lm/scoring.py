@@ -73,14 +73,16 @@ class LabelScorer:
             WorkbenchError: the prompt is too long even without a text.
         """
         room = self.context - int(self.lengths.max())
-        kept, cut = cut_to_fit(text, lambda some: len(self._prompt(some)) <= room)
-        ids = [int(token) for token in self._prompt(kept)]
+        ids = list(self._prompt(text))
         if len(ids) > room:
-            raise WorkbenchError(
-                f"The prompt alone has {len(ids)} tokens; this model has room for {room} and an answer.",
-                "Shorten the system prompt and its list of classes, or take a model with a longer context.",
-            )
-        self.counts[CUT] += cut
+            kept, _ = cut_to_fit(text, lambda some: len(self._prompt(some)) <= room)
+            ids = list(self._prompt(kept))
+            if len(ids) > room:
+                raise WorkbenchError(
+                    f"The prompt alone has {len(ids)} tokens; this model has room for {room} and an answer.",
+                    "Shorten the system prompt and its list of classes, or take a model with a longer context.",
+                )
+            self.counts[CUT] += 1
         return ids
 
     def log_likelihoods(self, texts: Sequence[str]) -> Scores:
