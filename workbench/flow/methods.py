@@ -10,6 +10,7 @@ from workbench.flow.rows import TrainingRows
 from workbench.flow.signals import vectors
 from workbench.records import Sample
 from workbench.train import Fitted, Progress, fit_classifier
+from workbench.train.encoder import CHECKPOINTS, fit_encoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Method:
     """Rows for early stopping are taken out of the training rows where there is no dev split."""
     resumes: bool = False
     """A stopped training can go on where it stopped."""
+    scaffold: tuple[str, ...] = ()
+    """Folders of the run that only a resumed training needs: deleted when it is finished."""
     estimate: Callable[[Bench, TrainingRows], Mapping[str, Any]] | None = None
     """Memory and time, before anything is loaded."""
 
@@ -66,11 +69,32 @@ def _classifier_recipe(bench: Bench) -> Sequence[str]:
     return [config.classifier.model_dump_json(), str(config.train.replicas), bench.encoder.fingerprint]
 
 
+def _encoder(job: Job) -> Fitted:
+    config = job.bench.config
+    return fit_encoder(
+        config.train.encoder,
+        job.rows.train,
+        job.rows.dev,
+        job.folder,
+        job.progress,
+        seed=config.seed,
+        retry_smaller=config.train.retry_smaller,
+    )
+
+
+def _encoder_recipe(bench: Bench) -> Sequence[str]:
+    # Not how many rows are computed at a time: one may resume with less memory.
+    return [bench.config.train.encoder.model_dump_json(exclude={"micro_batch"})]
+
+
 def _texts(samples: Sequence[Sample]) -> list[str]:
     return [sample.text for sample in samples]
 
 
 METHODS: Mapping[str, Method] = {
     "classifier": Method(_classifier, _classifier_recipe, model="encoder.name"),
+    "encoder": Method(
+        _encoder, _encoder_recipe, model="train.encoder.model", needs_dev=True, resumes=True, scaffold=(CHECKPOINTS,)
+    ),
 }
 """Method -> how it trains."""

@@ -18,6 +18,7 @@ from workbench.flow.signals import vectors
 from workbench.predictor import Predictor
 from workbench.records import Sample
 from workbench.runs import MANIFEST, read_json
+from workbench.train.encoder_model import EncoderModel
 
 Floats = npt.NDArray[np.float32]
 _CHUNK = 16
@@ -102,8 +103,25 @@ def _classifier(bench: Bench, run: Path, batch_size: int) -> Predictor:
     return RunPredictor(run, encoder, batch_size)
 
 
+class EncoderPredictor(Remembering):
+    """The fine-tuned encoder of a training run; its version is the name of the run."""
+
+    def __init__(self, run: Path, batch_size: int = 0) -> None:
+        self._model = EncoderModel.open(run)
+        super().__init__(run.name, self._model.side.labels, self._model.probabilities, batch_size or 32)
+
+    @property
+    def cut(self) -> int:
+        """Texts so far that were longer than the model takes, and were cut."""
+        return self._model.inputs.cut
+
+
+def _encoder(bench: Bench, run: Path, batch_size: int) -> Predictor:
+    return EncoderPredictor(run, batch_size)
+
+
 Opener = Callable[[Bench, Path, int], Predictor]
-OPENERS: Mapping[str, Opener] = {"classifier": _classifier}
+OPENERS: Mapping[str, Opener] = {"classifier": _classifier, "encoder": _encoder}
 """Method, as a manifest names it in `opens` or else `method` -> opener (bench, run folder, texts at a time or 0)."""
 
 

@@ -1,5 +1,6 @@
 """Train on what the ledger or plain files hold: rows -> the method's fit -> a run folder with its manifest."""
 
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -100,6 +101,8 @@ def train(
     (folder / "config.yaml").write_text(yaml.safe_dump(config, allow_unicode=True, sort_keys=False), encoding="utf-8")
     fitted = method.fit(Job(bench, data, folder, progress))
     _record(bench, folder, data, fitted, recipe)
+    for name in method.scaffold:
+        shutil.rmtree(folder / name, ignore_errors=True)
     return replace(_trained(folder), elsewhere=bench.bare or output is not None)
 
 
