@@ -12,12 +12,15 @@ from workbench.errors import DataError
 from workbench.flow import plan
 from workbench.flow.diagnose import diagnose
 from workbench.flow.evaluate import Evaluation, evaluate
+from workbench.flow.evaluate_rows import Look
 from workbench.flow.generate import generate
 from workbench.flow.purchases import spent_before
 from workbench.flow.review.wait import wait_for_people
 from workbench.flow.train import train
 from workbench.records import Need, digest
 from workbench.runs import finish, new_run, write_json, write_jsonl
+
+DEV = Look(split="dev")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,7 @@ class _Loop:
     def _judge(self, number: int, asked: Sequence[str]) -> Round:
         """Train on what is accepted now, and look at dev."""
         trained = train(self.bench, "gated", reuse=True)
-        scores = evaluate(self.bench, trained.run, split="dev", reuse=True).json()
+        scores = evaluate(self.bench, trained.run, reuse=True, look=DEV).json()
         recalls = {one["label"]: one["recall"] for one in scores["per_class"] if one["recall"]["n"]}
         worst = min(recalls, key=lambda label: (recalls[label]["value"], label))
         spent, _ = spent_before(self.bench)
@@ -159,7 +162,7 @@ class _Loop:
             if (operation.stage, operation.kind) == ("run", "round") and self._ours(told) and told["round"] == number:
                 return [Need(**need) for need in told["needs"]]
         run = self.bench.runs / self.rounds[-1].run
-        scores = evaluate(self.bench, run, split="dev", reuse=True).json()
+        scores = evaluate(self.bench, run, reuse=True, look=DEV).json()
         rows = {one["label"]: one["recall"] for one in scores["per_class"] if one["recall"]["n"]}
         worst = sorted(rows, key=lambda label: (rows[label]["value"], label))[: self.options.classes]
         pairs = plan.confused(diagnose(self.bench), self.options.pairs)
