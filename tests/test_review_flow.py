@@ -1,60 +1,12 @@
 """Candidates to people and back, through a real Label Studio."""
 
-import json
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
-from reviewing import DEMO, Person, approve, edit, reject, relabel, stocked
-
-from workbench.bench import Bench
+from reviewing import DEMO, TOKEN, approve, edit, ledger, pulled, pushed, reject, relabel, spawn, states, stocked
 
 pytestmark = pytest.mark.server
-TOKEN = "LABEL_STUDIO_API_KEY"
-OPEN = {}
-
-
-@pytest.fixture
-def person(studio_server, monkeypatch):
-    monkeypatch.setenv(TOKEN, studio_server.token)
-    someone = Person(studio_server.url, studio_server.token)
-    yield someone
-    someone.http.close()
-    while OPEN:
-        OPEN.popitem()[1].close()
-
-
-@pytest.fixture
-def home(tmp_path, wb, studio_server, person, monkeypatch):
-    """The working folder is a bench with 256 candidates."""
-    folder = stocked(tmp_path / "bench", wb, studio_server.url)
-    monkeypatch.chdir(folder)
-    return folder
-
-
-def ledger(folder):
-    if folder not in OPEN:
-        OPEN[folder] = Bench.find(folder).ledger
-    return OPEN[folder]
-
-
-def states(folder):
-    return {c.sample.id: c.judgement.state for c in ledger(folder).candidates()}
-
-
-def pushed(wb, *args):
-    done = wb("review", "push", "--json", *args)
-    assert done.code == 0, done.err
-    return json.loads(done.out.splitlines()[-1])
-
-
-def pulled(wb):
-    done = wb("review", "pull", "--json")
-    assert done.code == 0, done.err
-    return json.loads(done.out.splitlines()[-1])
 
 
 def test_push_sends_what_is_due_once(home, wb, person):
@@ -233,13 +185,6 @@ def test_wrong_token_and_no_server_are_said(home, wb, monkeypatch):
     done = wb("review", "pull", "--set", "review.url=http://127.0.0.1:9")
     assert done.code == 1
     assert "127.0.0.1:9" in done.err
-
-
-def spawn(folder, verb):
-    code = f"import sys; sys.argv = ['wb', 'review', '{verb}']; from workbench.cli import main; main()"
-    return subprocess.Popen(
-        [sys.executable, "-c", code], cwd=folder, env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
 
 
 @pytest.mark.parametrize("verb", ["push", "pull"])
