@@ -78,12 +78,20 @@ def test_a_change_of_mind_counts_and_a_deleted_annotation_does_not(home, wb, per
 
 def test_an_annotation_that_decides_nothing_is_noted_and_its_row_waits(home, wb, person):
     tasks = list(person.tasks(pushed(wb)["project"]).values())
-    person.annotate(tasks[0])
+    blank = person.annotate(tasks[0])
     person.annotate(tasks[1], *edit("   "))
     found = pulled(wb)
     assert (found["new"], found["unreadable"]) == (2, 2)
     assert {reject.reason for reject in ledger(home).rejects()} >= {"no_verdict", "empty_edit"}
     assert states(home)[tasks[0]["data"]["uid"]] == "unseen"
+    status = wb("review", "status", "--json").json
+    assert status["waiting"] == len(tasks)
+    assert sorted(row["reason"] for row in status["unreadable"]) == ["empty_edit", "no_verdict"]
+    person.change(blank, *approve())
+    pulled(wb)
+    status = wb("review", "status", "--json").json
+    assert status["waiting"] == len(tasks) - 1
+    assert [row["reason"] for row in status["unreadable"]] == ["empty_edit"]
 
 
 def test_a_failed_lot_is_held_back_and_then_looked_at_in_full(tmp_path, wb, studio_server, person, monkeypatch):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from reviewing import approve, ledger, pulled, pushed, reject, stocked
+from reviewing import approve, edit, ledger, pulled, pushed, reject, states, stocked
 
 from workbench.flow.review.connect import TITLE
 
@@ -74,3 +74,33 @@ def test_of_several_projects_those_that_are_there_are_read_though_one_is_gone(ho
     assert done.code == 1
     assert "--project rating --new" in done.err
     assert len(ledger(home).people.said()) == 1
+
+
+def test_what_one_of_two_reviewers_did_is_sent_to_a_new_project_for_the_other(home, wb, person):
+    two = ("--set", "review.reviewers=[wb@localhost, anna]", "--set", "review.overlap=1", "--sample", "0.05")
+    project = pushed(wb, *two)["project"]
+    tasks = list(person.tasks(project).values())
+    uid, text = tasks[0]["data"]["uid"], tasks[0]["data"]["text"]
+    person.annotate(tasks[0], *edit("user: 我要查流量\nagent: 好的"))
+    pulled(wb)
+    person.http.delete(f"/api/projects/{project}/").raise_for_status()
+    again = pushed(wb, "--new", *two)
+    assert again["tasks"] == len(tasks)
+    sent = person.tasks(again["project"])[uid]
+    assert sent["data"]["text"] == text  # as the first one saw it, not as edited since
+    anna = next(row["id"] for row in person.http.get("/api/users/").json() if row["email"].startswith("anna"))
+    body = {"result": approve(), "completed_by": anna}
+    person.http.post(f"/api/tasks/{sent['id']}/annotations/", json=body).raise_for_status()
+    pulled(wb)
+    assert states(home)[uid] == "disputed"
+
+
+def test_an_answer_that_one_of_two_rated_is_sent_to_a_new_project_for_the_other(home, wb, person):
+    (home / "answers.jsonl").write_text(json.dumps({"question": "q", "answer": "a"}) + "\n", encoding="utf-8")
+    rate = ("--project", "rating", "answers.jsonl", "--set", "review.rating.dimensions=[fluency]")
+    project = pushed(wb, *rate)["project"]
+    (task,) = person.tasks(project).values()
+    person.annotate(task, {"from_name": "rate_fluency", "to_name": "answer", "type": "rating", "value": {"rating": 4}})
+    pulled(wb)
+    person.http.delete(f"/api/projects/{project}/").raise_for_status()
+    assert pushed(wb, *rate, "--new")["tasks"] == 1
