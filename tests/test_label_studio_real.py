@@ -447,13 +447,13 @@ def test_a_project_is_found_by_its_exact_title_only(studio):
     assert studio.find(title) == number
     assert studio.find(title[:-1]) is None
     assert studio.config(number) == CONFIG
-    assert studio.exists(number)
+    assert studio.made(number)
 
 
 def test_a_project_that_is_gone_is_told_apart(studio, project):
     send(studio, project, tasks(1))
     studio._transport.sdk.projects.delete(project)
-    assert not studio.exists(project)
+    assert studio.made(project) is None
     for ask in (
         lambda: studio.count(project),
         lambda: send(studio, project, tasks(1)),

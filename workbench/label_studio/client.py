@@ -8,6 +8,7 @@ from workbench.label_studio import changed as changes
 from workbench.label_studio import put as sending
 from workbench.label_studio import views
 from workbench.label_studio.contract import Seen, Task, View
+from workbench.label_studio.cursor import stamp
 from workbench.label_studio.faults import Gone, foreign
 from workbench.label_studio.query import copies, count
 from workbench.label_studio.transport import Transport
@@ -99,13 +100,16 @@ class Studio:
             ]
         return min(numbers, default=None)
 
-    def exists(self, number: int) -> bool:
-        """Whether the project is (still) there."""
+    def made(self, number: int) -> str | None:
+        """When the project was made, in microseconds: that tells it from another one with its number. None where there is none."""
+        what = f"project {number}"
         try:
-            count(self._transport, number)
+            found = self._transport.call("GET", f"api/projects/{number}/", what=what, params={"include": "created_at"})
+            return stamp(found["created_at"])
         except Gone:
-            return False
-        return True
+            return None
+        except (TypeError, KeyError):
+            raise foreign(self.url) from None
 
     def configure(
         self, number: int, config: str, *, overlap: int | None = None, model_version: str | None = None
