@@ -105,7 +105,13 @@ def asked(lengths, labels="ab"):
     return [Asked(str(i), labels[i % len(labels)], Example((1,) * n, (2,))) for i, n in enumerate(lengths)]
 
 
-@given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 3), st.booleans(), st.booleans(), st.integers(0, 9))
+@given(
+    st.lists(st.integers(1, 50), min_size=1, max_size=60),
+    st.integers(1, 3),
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 9),
+)
 def test_every_row_is_seen_in_every_epoch_and_the_order_is_the_seeds(lengths, epochs, grouped, balanced, seed):
     rows = asked(lengths)
     config = QloraConfig(epochs=epochs, batch=2, accumulation=2, group_by_length=grouped, balanced=balanced)
@@ -152,13 +158,16 @@ def test_a_pilot_takes_its_share_of_the_steps():
 
 
 VOCABULARY = Vocabulary.of(
-    {"topic": ["work"], "user": {"emotion": ["sad"]}, "assistant": {"tone": ["warm", "calm"], "phase": ["opening"]}}, where="test"
+    {"topic": ["work"], "user": {"emotion": ["sad"]}, "assistant": {"tone": ["warm", "calm"], "phase": ["opening"]}},
+    where="test",
 )
 
 
 @given(
     st.text(max_size=20),
-    st.sampled_from([{}, {"tone": "warm"}, {"tone": "calm", "phase": "opening"}, {"tone": "unknown", "phase": "opening"}]),
+    st.sampled_from(
+        [{}, {"tone": "warm"}, {"tone": "calm", "phase": "opening"}, {"tone": "unknown", "phase": "opening"}]
+    ),
 )
 def test_a_turn_is_read_back_as_it_was_written_without_unknown_values(text, tags):
     task = ResponseTask(QloraConfig(task="response"), QloraContext(vocabulary=VOCABULARY))

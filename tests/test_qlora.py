@@ -27,6 +27,7 @@ pytestmark = [
     pytest.mark.filterwarnings("default"),  # of five libraries, about each other
 ]
 ROOT = Path(__file__).parents[1]
+WEIGHTS = "adapter_model.safetensors"
 LABELS = ["办理取消", "查询余额", "转人工"]
 
 
@@ -80,9 +81,19 @@ def test_it_learns_and_leaves_what_a_run_should_hold(trained, base):
     assert all(line["steps"] == 60 for line in lines)
     assert {"step", "loss", "lr", "tokens_per_s", "memory_mb", "grad_norm"} <= set(lines[0])
     there = {path.name for path in run.iterdir()}
-    assert {"adapter", "checkpoints", "metrics.jsonl", "samples.jsonl", "curves.png", "task.json", "tensorboard"} <= there
+    assert {
+        "adapter",
+        "checkpoints",
+        "metrics.jsonl",
+        "samples.jsonl",
+        "curves.png",
+        "task.json",
+        "tensorboard",
+    } <= there
     assert (run / "curves.png").read_bytes()[:4] == b"\x89PNG"
-    assert {"adapter_model.safetensors", "adapter_config.json", "tokenizer.json"} <= {p.name for p in (run / "adapter").iterdir()}
+    assert {"adapter_model.safetensors", "adapter_config.json", "tokenizer.json"} <= {
+        p.name for p in (run / "adapter").iterdir()
+    }
     sample = read_jsonl(run / "samples.jsonl")[0]
     assert set(sample) == {"step", "row", "label", "answer", "read"}
 
@@ -178,7 +189,9 @@ def test_a_run_is_asked_as_it_was_trained(trained):
 
 def test_a_killed_run_goes_on_with_the_losses_of_one_that_was_not(base, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    config = settings(base, steps=24, save_steps=6, log_steps=2, eval_steps=6, dropout=0.2, group_by_length=True, checkpointing=True)
+    config = settings(
+        base, steps=24, save_steps=6, log_steps=2, eval_steps=6, dropout=0.2, group_by_length=True, checkpointing=True
+    )
     fit(config, whole)
     code = (
         f"import sys; sys.path[:0] = [{str(ROOT / 'tests')!r}, {str(ROOT)!r}]\n"
@@ -208,9 +221,7 @@ def test_a_killed_run_goes_on_with_the_losses_of_one_that_was_not(base, tmp_path
     for (_, one), (_, other) in zip(losses(killed), losses(whole), strict=True):
         assert abs(one - other) < 1e-6
     assert found["steps"] == 24
-    evaluations = [
-        [line for line in read_jsonl(run / "metrics.jsonl") if "score" in line] for run in (whole, killed)
-    ]
+    evaluations = [[line for line in read_jsonl(run / "metrics.jsonl") if "score" in line] for run in (whole, killed)]
     assert evaluations[0] == evaluations[1]
 
 
@@ -266,11 +277,16 @@ DIALOGUES = [
     )
     for i in range(8)
 ]
-TAGS = {"topic": {"work": "工作"}, "user": {"emotion": {"anxious": "焦虑", "sad": "难过"}}, "assistant": {"tone": {"warm": "温暖", "calm": ""}}}
+TAGS = {
+    "topic": {"work": "工作"},
+    "user": {"emotion": {"anxious": "焦虑", "sad": "难过"}},
+    "assistant": {"tone": {"warm": "温暖", "calm": ""}},
+}
 
 
 @pytest.mark.parametrize("spare", [0, 40], ids=["grown", "spare rows"])
 def test_special_tokens_are_trained_saved_reloaded_and_merged(tmp_path, spare):
+    from safetensors.torch import load_file
     from transformers import AutoModelForCausalLM
 
     from workbench.lm.adapters import ADAPTER, load_tuned, merge
@@ -286,7 +302,9 @@ def test_special_tokens_are_trained_saved_reloaded_and_merged(tmp_path, spare):
     assert found["examples"] == 16
     tuned, tokenizer = load_tuned(run / ADAPTER, quantise="none", precision="fp32")
     ids = [tokenizer.convert_tokens_to_ids(token) for token in new]
-    assert all(tokenizer(token, add_special_tokens=False)["input_ids"] == [i] for token, i in zip(new, ids, strict=True))
+    assert all(
+        tokenizer(token, add_special_tokens=False)["input_ids"] == [i] for token, i in zip(new, ids, strict=True)
+    )
     assert tokenizer("<|user|>", add_special_tokens=False)["input_ids"] == [tiny_lm.SPECIAL.index("<|user|>")]
     asked = tokenizer("<|emotion_sad|>睡不着<|assistant|>\n<|tone_warm|>")["input_ids"]
     ours = logits(tuned, asked)
@@ -297,9 +315,16 @@ def test_special_tokens_are_trained_saved_reloaded_and_merged(tmp_path, spare):
     merge(run / ADAPTER, tmp_path / "merged", precision="fp32")
     merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
     assert (ours - logits(merged, asked)).abs().max() < 1e-4
-    trained = merged.get_input_embeddings().weight[ids]
-    begun = tuned.get_base_model().get_input_embeddings().weight[ids]
-    assert (trained - begun).abs().max() > 1e-3
+    early, late = (
+        {
+            name: value
+            for name, value in load_file(run / "checkpoints" / f"checkpoint-{step}" / WEIGHTS).items()
+            if "delta" in name
+        }
+        for step in (10, 20)
+    )
+    assert len(early) == 2
+    assert all((early[name] - late[name]).abs().max() > 1e-3 for name in early)
     answers = [line["wanted"] for line in read_jsonl(run / "samples.jsonl")]
     assert answers[0] == "<|tone_warm|>听起来很累"
     size = (run / ADAPTER / "adapter_model.safetensors").stat().st_size
@@ -378,14 +403,10 @@ def test_the_output_layer_at_the_answers_gives_the_loss_of_all_positions(base):
 
 
 def test_two_processes_train_as_one(base, tmp_path):
-    (tmp_path / "two.yaml").write_text(
-        "compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_CPU\nnum_machines: 1\nnum_processes: 2\nmachine_rank: 0\n"
-        "main_training_function: main\nmixed_precision: 'no'\nuse_cpu: true\nrdzv_backend: static\nsame_network: true\n"
-        "main_process_port: 0\n",
-        encoding="utf-8",
+    config = settings(
+        base, steps=8, batch=2, save_steps=4, log_steps=2, eval_steps=4, dropout=0.0, precision="fp32", quantise="none"
     )
-    config = settings(base, steps=8, batch=2, save_steps=4, log_steps=2, eval_steps=4, dropout=0.0, precision="fp32", quantise="none")
-    found = fit(config.model_copy(update={"launch": str(tmp_path / "two.yaml")}), tmp_path / "two")
+    found = fit(config.model_copy(update={"launch": "2"}), tmp_path / "two")
     fit(config.model_copy(update={"batch": 4}), tmp_path / "one")
     assert found["steps"] == 8
     for (_, two), (_, one) in zip(losses(tmp_path / "two"), losses(tmp_path / "one"), strict=True):
@@ -396,7 +417,8 @@ def test_two_processes_train_as_one(base, tmp_path):
 
 def test_a_failure_of_the_processes_is_told_in_its_own_words(base, tmp_path):
     (tmp_path / "one.yaml").write_text(
-        "compute_environment: LOCAL_MACHINE\ndistributed_type: 'NO'\nnum_machines: 1\nnum_processes: 1\nuse_cpu: true\n", "utf-8"
+        "compute_environment: LOCAL_MACHINE\ndistributed_type: 'NO'\nnum_machines: 1\nnum_processes: 1\nuse_cpu: true\n",
+        "utf-8",
     )
     config = settings(tmp_path / "nowhere", launch=str(tmp_path / "one.yaml"))
     with pytest.raises(WorkbenchError, match="cannot be loaded"):
@@ -445,7 +467,9 @@ def smollm2():
 def test_smollm2_is_tuned_in_4_bit(tmp_path):
     texts = {"refund": "I want my money back", "card_lost": "I lost my card", "balance": "how much is on my account"}
     rows = [
-        Sample(f"{label}{i}", (Turn("user", f"{text} {'please ' * i}"),), label) for label, text in texts.items() for i in range(4)
+        Sample(f"{label}{i}", (Turn("user", f"{text} {'please ' * i}"),), label)
+        for label, text in texts.items()
+        for i in range(4)
     ]
     config = QloraConfig(
         model="smollm2", prompt="intent.en.j2", answer="{name}", r=8, alpha=16, batch=4, steps=12, max_length=96,
