@@ -24,9 +24,8 @@ def test_an_answer_is_read_back_as_what_was_written_or_refused(template, id, nam
     form = AnswerForm(template)
     try:
         text = form.write(id, name)
-    except DataError as exc:
-        assert "cannot be told from its answer" in exc.message
-        return
+    except DataError:
+        return  # what cannot be told; the next tests say when that must and must not be
     assert form.read(text) == (id if "{id}" in template else "", name if "{name}" in template else "")
 
 
