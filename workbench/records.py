@@ -176,6 +176,11 @@ class Metric:
         return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
 
 
+def version_of(samples: Sequence[Sample]) -> str:
+    """Name of a training set: a hash of its rows, their texts and labels, in any order."""
+    return digest(*sorted(f"{sample.id}:{sample.text_id}:{sample.label}" for sample in samples))
+
+
 def by_label(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
     """Samples grouped by label, in order of first appearance."""
     groups: dict[str, list[Sample]] = {}

@@ -34,7 +34,7 @@ def get(name: NameArgument, as_json: JsonOption = False) -> None:
         f"{'Fetched' if new else 'Already here'}: {model.path} ({_size(model)}, {model.known.licence}, sha256 as expected)"
     )
     show(model.known.about)
-    show(f"To use it, in wb.yaml: llm: {{endpoints: [{{kind: local, path: {name}}}]}}")
+    show(model.known.use)
 
 
 @app.command("list")

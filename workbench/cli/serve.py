@@ -8,7 +8,7 @@ import typer
 from workbench.cli.output import BenchOption, JsonOption, SetOption, open_bench, say, show, show_json
 
 if TYPE_CHECKING:
-    from workbench.flow.serve import RunPredictor
+    from workbench.predictor import Predictor
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +38,7 @@ def serve(
     given = {"host": host, "port": port}
     overrides = [f"serve.{key}={value}" for key, value in given.items() if value is not None]
 
-    def ready(url: str, predictor: "RunPredictor") -> None:
+    def ready(url: str, predictor: "Predictor") -> None:
         if as_json:
             show_json({"url": url, "model_version": predictor.version, "classes": len(predictor.labels)})
             return

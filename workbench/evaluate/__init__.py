@@ -5,6 +5,7 @@ from workbench.evaluate.compare import Arm, CompareConfig, Effect, Verdict, comp
 from workbench.evaluate.report import render
 from workbench.evaluate.score import Scores, score
 from workbench.evaluate.texts import TextStats, compare_texts
+from workbench.lm.label_predictor import AnswerConfig
 
 __all__ = [
     "Arm",
@@ -25,3 +26,4 @@ class EvaluateConfig(Strict):
     """Settings of `wb evaluate`."""
 
     compare: CompareConfig = CompareConfig()
+    answer: AnswerConfig = AnswerConfig()

@@ -1,10 +1,11 @@
 """The evaluation as a self-contained HTML page."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from workbench import page
 from workbench.evaluate.compare import Effect, Verdict
+from workbench.evaluate.criteria import KINDS, Judged, amount
 from workbench.evaluate.score import Scores
 from workbench.evaluate.texts import TextStats
 from workbench.records import Metric
@@ -29,6 +30,10 @@ class Report:
     texts: tuple[TextStats, TextStats] | None
     facts: Sequence[str]
     """Sentences: encoder, versions, openings of the test split."""
+    measures: Mapping[str, Mapping[str, Metric]] = field(default_factory=dict)
+    """Name of an arm -> what was measured beside its scores."""
+    judged: Mapping[str, Sequence[Judged]] = field(default_factory=dict)
+    """Name of an arm -> success criteria and whether they hold."""
 
 
 def interval(metric: Metric, digits: int = 3) -> page.Html:
@@ -47,6 +52,10 @@ def render(report: Report) -> str:
     lead = f"{report.main} is {verdict.say}." if verdict else "One model; no baseline to compare with."
     parts = [page.section("", page.paragraph(lead, "lead"))]
     parts.append(page.section("Scores", _scores(report), *(page.paragraph(fact, "note") for fact in report.facts)))
+    if report.judged:
+        parts.append(page.section("Success criteria", _criteria(report)))
+    if report.measures:
+        parts.append(page.section("Calibration, answers, time and memory", _measures(report)))
     if verdict and verdict.effects:
         parts.append(page.section("Better, worse, or cannot tell", *_effects(verdict)))
     parts.append(page.section("Classes", _classes(report, verdict)))
@@ -74,6 +83,40 @@ def _scores(report: Report) -> page.Html:
     against = f"against {next(iter(report.arms))}" if report.verdicts else ""
     columns = ["model", "human rows", "synthetic", "accuracy", "macro-F1", "weighted F1", against]
     return page.table(columns, rows, right=[1, 2, 3, 4, 5], caption=caption)
+
+
+def _criteria(report: Report) -> page.Html:
+    rows = []
+    for name, judged in report.judged.items():
+        for one in judged:
+            doubt = "" if one.sure else "the interval reaches over the limit"
+            rows.append((name, one.criterion.said, span(one.metric, one.criterion.metric), _held(one.held), doubt))
+    return page.table(["model", "criterion", "measured", "", ""], rows)
+
+
+def _held(held: bool) -> page.Html:
+    return page.Html('<span class="improved">holds</span>' if held else '<span class="worse">fails</span>')
+
+
+def span(metric: Metric, name: str = "") -> str:
+    """A measured figure in its unit, with its interval where it has one: `120 ms [110 ms, 150 ms]`."""
+    name = name or metric.name
+    value = amount(name, metric.value)
+    if metric.low == metric.high:
+        return value
+    return f"{value} [{amount(name, metric.low)}, {amount(name, metric.high)}]"
+
+
+def _measures(report: Report) -> page.Html:
+    """One column for each model."""
+    some = report.measures[report.main]
+    names = [name for name in KINDS if name in some and name not in ("accuracy", "macro_f1", "weighted_f1")]
+    rows = [(name, *(_whole(span(found[name])) for found in report.measures.values())) for name in names]
+    note = (
+        "Latency: one text at a time, with no cache of its answer. Memory: most that the process held while it answered, "
+        "what models before it left included. ece: expected calibration error; success: share of rows answered with a class."
+    )
+    return page.table(["", *report.measures], rows, caption=note)
 
 
 def _effects(verdict: Verdict) -> list[page.Html]:

@@ -1,19 +1,14 @@
 """Serve the model of a run: load it, listen, answer until told to stop."""
 
 import socket
-from collections.abc import Callable, Sequence
-from itertools import islice
-from pathlib import Path
-from threading import Lock
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from workbench.bench import Bench
-from workbench.encode import Cached, Encoder, open_encoder
+from workbench.encode import Encoder
 from workbench.errors import ServiceError, need
-from workbench.flow.train import load
+from workbench.flow.predictors import fits, open_predictor
+from workbench.predictor import Predictor
 from workbench.runs import MANIFEST, find_run, read_json
 from workbench.serve import ServeConfig, label_studio_app
 
@@ -22,46 +17,6 @@ if TYPE_CHECKING:
 
 _STOPPING = 5
 """Seconds that requests in flight get when the server is stopped."""
-_CHUNK = 16
-"""Texts that are computed at a time."""
-_REMEMBERED = 50_000
-"""Texts whose probabilities are kept in memory."""
-
-
-class RunPredictor:
-    """The classifier of a training run behind the `Predictor` protocol; its version is the name of the run."""
-
-    def __init__(self, run: Path, encoder: Encoder) -> None:
-        self._model, self._encoder = load(run, encoder), encoder
-        self._lock = Lock()  # the engines of encoders are not made for two threads
-        self._recent: dict[str, npt.NDArray[np.float32]] = {}
-        self.version = run.name
-        self.labels = self._model.head.labels
-        # What is loaded on first use is loaded now: Label Studio waits one second for /health and three for /setup.
-        self.predict(["warm"])
-
-    def predict(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Probabilities [n, classes] of n texts; rows sum to 1.
-
-        What was computed is remembered: a client that gave up waiting finds it done when it asks again.
-        """
-        found: dict[str, npt.NDArray[np.float32]] = {}
-        wanted = list(dict.fromkeys(texts))
-        for start in range(0, len(wanted), _CHUNK):
-            # Held for one chunk only: a single text need not wait for thousands of others.
-            with self._lock:
-                found |= self._some(wanted[start : start + _CHUNK])
-        return np.stack([found[text] for text in texts]) if texts else np.zeros((0, len(self.labels)), np.float32)
-
-    def _some(self, texts: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
-        found = {text: self._recent[text] for text in texts if text in self._recent}
-        if new := [text for text in texts if text not in found]:
-            rows = self._model.head.probabilities(self._model.features(new, self._encoder.encode(new)))
-            found.update(zip(new, rows, strict=True))
-            self._recent.update(zip(new, rows, strict=True))
-            for old in list(islice(self._recent, max(0, len(self._recent) - _REMEMBERED))):
-                del self._recent[old]
-        return found
 
 
 def servable(bench: Bench, encoder: Encoder) -> list[str]:
@@ -69,27 +24,21 @@ def servable(bench: Bench, encoder: Encoder) -> list[str]:
     names = [path.parent.name for path in bench.runs.glob(f"*/{MANIFEST}")]
     names.sort(key=lambda name: (name[:15], len(name), name), reverse=True)  # seconds, then number within the second
     facts = {name: read_json(bench.runs / name / MANIFEST) for name in names}
-    fit = [
-        name
-        for name in names
-        if facts[name]["kind"] == "train" and facts[name].get("fingerprint") == encoder.fingerprint
-    ]
+    fit = [name for name in names if facts[name]["kind"] == "train" and fits(facts[name], encoder)]
     return sorted(fit, key=lambda name: facts[name].get("rows_from") != "gated")
 
 
-def open_model(bench: Bench, name: str = "") -> tuple[RunPredictor, list[str]]:
+def open_model(bench: Bench, name: str = "") -> tuple[Predictor, list[str]]:
     """The model of the run called `name`, and all runs that could be served; without a name the first of those.
 
     Raises:
         DataError: there is no such run, or none of this bench's encoder.
     """
     run = find_run(bench.runs, name or "last", "train")  # says so, where there is none at all
-    # The bench's vectors are read, since what is asked are mostly its own rows; texts from elsewhere are not kept on disk.
-    encoder = Cached(open_encoder(bench.config.encoder), bench.root / "cache" / "vectors", store=False)
-    known = servable(bench, encoder)
+    known = servable(bench, bench.engine)
     if not name and known:
         run = bench.runs / known[0]
-    return RunPredictor(run, encoder), known
+    return open_predictor(bench, run), known
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -119,7 +68,7 @@ def serve_label_studio(
     bench: Bench,
     model: str = "",
     *,
-    ready: Callable[[str, RunPredictor], None],
+    ready: Callable[[str, Predictor], None],
     log: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Be Label Studio's ML backend until SIGINT or SIGTERM.

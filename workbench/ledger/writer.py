@@ -9,7 +9,7 @@ from sqlalchemy.dialects.sqlite import insert as insert_or_keep
 
 from workbench.ledger import schema as t
 from workbench.ledger.facts import Annotation, Asked, Lot, Project
-from workbench.records import Change, Reject, Review, Sample, Turn, Verdict, digest
+from workbench.records import Change, Reject, Review, Sample, Turn, Verdict, version_of
 
 CHUNK = 10_000
 
@@ -49,7 +49,7 @@ class Writer:
 
     def version(self, rows: Sequence[Sample]) -> str:
         """Name a training set by its content and store its rows once. Returns the name."""
-        name = digest(*sorted(f"{row.id}:{row.text_id}:{row.label}" for row in rows))
+        name = version_of(rows)
         synthetic = sum(row.source != "human" for row in rows)
         self._put(t.versions, [{"id": name, "rows": len(rows), "synthetic": synthetic}], keep=True)
         statement = insert_or_keep(t.version_rows).on_conflict_do_nothing()
