@@ -36,5 +36,5 @@ clean:                          ## Remove what make made
 	touch $@
 
 .venv/dev: .venv/core
-	$(PIP) -e '.[excel,hf,zh,review,serve,dev]'
+	$(PIP) -e '.[excel,hf,zh,local,qlora,review,serve,dev]'
 	touch $@

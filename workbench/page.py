@@ -1,7 +1,7 @@
 """Self-contained HTML pages and plots: no script, no outside resource, Chinese labels as real text."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -240,6 +240,20 @@ def confusion_png(path: Path, labels: Sequence[str], matrix: Any, title: str) ->
     if families:
         return ""
     return "No font on this machine has all characters of the classes: the PNG numbers them. pip install 'intent-workbench[fonts]'"
+
+
+def curves_png(path: Path, x: Sequence[float], curves: Mapping[str, Sequence[float]], axis: str) -> None:
+    """Write curves over the same `x` as PNG, one colour each; their names are in English."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), dpi=120)
+    axes = figure.subplots()
+    for name, values in curves.items():
+        axes.plot(x, values, marker="o", label=name)
+    axes.set_xlabel(axis)
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.savefig(path, format="png", bbox_inches="tight")
 
 
 def _fonts(text: str) -> list[str]:

@@ -5,7 +5,22 @@ import sys
 import typer
 from typer.core import TyperGroup
 
-from workbench.cli import data, diagnose, evaluate, gate, generate, init, models, review, run, serve, tokens, train, why
+from workbench.cli import (
+    data,
+    diagnose,
+    evaluate,
+    gate,
+    generate,
+    init,
+    loop,
+    models,
+    review,
+    run,
+    serve,
+    tokens,
+    train,
+    why,
+)
 from workbench.cli.output import report_error
 
 
@@ -41,7 +56,7 @@ def version(show: bool = typer.Option(False, "--version", help="Print the versio
         raise typer.Exit
 
 
-for module in (init, data, diagnose, generate, gate, review, train, evaluate, tokens, serve, run, why, models):
+for module in (init, data, diagnose, generate, gate, review, train, evaluate, loop, tokens, serve, run, why, models):
     module.register(app)
 
 

@@ -70,11 +70,11 @@ def generate(
         planned = plan.plan(opened, needs)
         show_plan(planned, plan.estimate(opened, planned), as_json)
         return
-    result = run(opened, needs, max_requests=max_requests, max_cost=_money(max_cost), progress=say)
+    result = run(opened, needs, max_requests=max_requests, max_cost=money(max_cost), progress=say)
     show_json(result_json(result)) if as_json else show_result(result)
 
 
-def _money(text: str | None) -> Decimal | None:
+def money(text: str | None) -> Decimal | None:
     """An amount of money.
 
     Raises:

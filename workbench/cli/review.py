@@ -59,7 +59,7 @@ def push(
         return
     show(pushed.say)
     if pushed.waiting:
-        show(f"Work here: {pushed.url}")
+        show(f"Work here: {pushed.work}")
         show("Then fetch what was said with: wb review pull")
 
 

@@ -10,6 +10,7 @@ from workbench.cli.output import BenchOption, JsonOption, SetOption, say, show, 
 
 if TYPE_CHECKING:
     from workbench.bench import Bench
+    from workbench.flow.incremental_rows import Given
     from workbench.flow.train import Trained
 
 _FILES = "Plain files"
@@ -62,6 +63,15 @@ def train(
     model_path: Annotated[
         str | None, typer.Option(help="Run to continue: a folder or a name.", rich_help_panel=_CONTINUE)
     ] = None,
+    test_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--test", help="Old test rows; the test split, else held-out rows if not given.", rich_help_panel=_CONTINUE
+        ),
+    ] = None,
+    new_test: Annotated[
+        Path | None, typer.Option(help="New test rows; held-out new rows if not given.", rich_help_panel=_CONTINUE)
+    ] = None,
     output_path: Annotated[
         Path | None, typer.Option(help="The run folder to make; a new one under runs/ where not given.")
     ] = None,
@@ -70,6 +80,7 @@ def train(
     settings: SetOption = None,
 ) -> None:
     """Train on the human rows and the accepted synthetic ones; the model and its settings go into a run folder."""
+    from workbench.flow.incremental_rows import Given
     from workbench.flow.train import Files
     from workbench.flow.train import estimate as look
     from workbench.flow.train import train as run
@@ -78,7 +89,12 @@ def train(
     overrides = [*([f"train.method={method}"] if method else []), *([f"train.fraction={fraction}"] if fraction else [])]
     opened = _open(bench, [*(settings or []), *overrides], preset=preset, model=model, plain=plain)
     files = Files(train_file, dev_file, text, label) if train_file else None
-    _check(opened, files, dev_file, {"--new-data": new_data, "--old-data": old_data, "--model-path": model_path})
+    continued = {"--new-data": new_data, "--old-data": old_data, "--model-path": model_path}
+    _check(opened, files, dev_file, continued | {"--test": test_file, "--new-test": new_test})
+    if opened.config.train.method == "incremental":
+        given = Given(new_data, old_data, test_file, new_test, text, label)
+        _show(_continue(opened, given, model_path or "", output_path), as_json)
+        return
     rows: Any = "human" if without_synthetic else "gated"
     if estimate:
         _show_estimate(look(opened, rows, files), as_json)
@@ -102,6 +118,16 @@ def _open(bench: Path | None, settings: list[str], *, preset: str | None, model:
     if model is None or method is None:
         return opened
     return opener(bench, [*settings, f"{method.model}={model}"], pipeline=pipeline)
+
+
+def _continue(opened: "Bench", given: "Given", parent: str, output: Path | None) -> "Trained":
+    """Method incremental: its files are new rows, old rows, and test rows of either."""
+    from workbench.errors import UsageError
+    from workbench.flow.incremental import continue_run
+
+    if given.new is None and (given.old or given.test or given.new_test):
+        raise UsageError("--old-data, --test and --new-test go with --new-data FILE.", "Give all as files, or none.")
+    return continue_run(opened, given, parent, output=output, progress=_tell)
 
 
 def _check(opened: "Bench", files: Any, dev: Path | None, continued: Mapping[str, Any]) -> None:
@@ -142,9 +168,16 @@ def _show(result: "Trained", as_json: bool) -> None:
     else:
         show(f"Trained {result.run.name}: {result.rows} rows ({result.synthetic} synthetic), {result.classes} classes.")
         show(f"Encoder: {result.encoder}. Training set: version {result.version}.")
+        for name in ("old_test", "new_test"):
+            if result.metrics and name in result.metrics:
+                found = result.metrics[name]["macro_f1"]
+                say_of = f"macro-F1 {found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}], {found['n']} rows"
+                show(f"{name.replace('_', ' ').capitalize()}: {say_of}.")
         if result.metrics and "macro_f1" in result.metrics:
             found = result.metrics["macro_f1"]
             show(f"Dev macro-F1 {found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}], {found['n']} rows.")
+        if result.verdict:
+            show(str(result.verdict["say"]))
         show("Next: wb evaluate")
     if result.promoted is False:
         raise typer.Exit(1)

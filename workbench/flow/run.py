@@ -6,12 +6,10 @@ from pathlib import Path
 
 from workbench.assets import DEMO
 from workbench.bench import Bench
-from workbench.errors import Waiting
 from workbench.flow import data, diagnose, evaluate, plan
 from workbench.flow.generate import Generated, generate
-from workbench.flow.review.plan import Options
 from workbench.flow.review.pull import pull
-from workbench.flow.review.push import push
+from workbench.flow.review.wait import wait_for_people
 from workbench.flow.train import train
 from workbench.records import Need
 
@@ -52,7 +50,7 @@ def run(bench: Bench, progress: Callable[[str], None]) -> Outcome:
         progress(f"generate  {sum(need.count for need in needs)} accepted rows wanted for {len(needs)} classes")
         generated = generate(bench, needs, progress=lambda line: progress(f"gate      {line}"))
     if config.review:
-        _review(bench, progress)
+        wait_for_people(bench, progress)
     progress("train     no augmentation: human rows only")
     before = train(bench, "human", reuse=True)
     others: dict[str, Path] = {}
@@ -64,21 +62,6 @@ def run(bench: Bench, progress: Callable[[str], None]) -> Outcome:
     progress("evaluate  test split")
     found = evaluate.evaluate(bench, after.run, before.run, others, names=("no augmentation", "gated"), reuse=True)
     return Outcome(diagnosis, generated, found, found.folder / "report.html")
-
-
-def _review(bench: Bench, progress: Callable[[str], None]) -> None:
-    """Put to people what is due.
-
-    Raises:
-        Waiting: they have yet to do it.
-    """
-    pushed = push(bench, Options(), progress=lambda line: progress(f"review    {line}"))
-    progress(f"review    {pushed.say}")
-    if pushed.waiting:
-        raise Waiting(
-            f"{pushed.waiting} tasks wait for people: {pushed.url}",
-            "When they are done, the same command goes on from there.",
-        )
 
 
 def _path(bench: Bench, name: str) -> Path:

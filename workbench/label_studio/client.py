@@ -66,7 +66,7 @@ class Studio:
         Args:
             title: 3 to 50 characters.
             config: the label config.
-            instruction: HTML that is shown before labelling.
+            instruction: HTML that the page shows on request.
             overlap: how many people must annotate a task before it counts as done and is shown to nobody else. The
                 Community edition has one number for the whole project; where some tasks are for more people than others it
                 is the largest, and views with filters say who sees what.
@@ -80,7 +80,7 @@ class Studio:
                 title=title,
                 label_config=config,
                 expert_instruction=instruction,
-                show_instruction=bool(instruction),
+                show_instruction=False,  # a dialog that opens by itself would take the keys
                 maximum_annotations=overlap,
                 sampling="Sequential sampling",
                 # What one skips goes to others and never comes back to the same person.

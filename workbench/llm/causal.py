@@ -179,7 +179,7 @@ def load(source: str, dtype: str = "auto", threads: int = 0) -> Causal:
     _quiet()
     try:
         if path.is_file():
-            folder = _converted(path)
+            folder = converted(path)
             return _open(folder, dtype) if folder else Causal(*_dequantised(path, _dtype(dtype)))
         return _open(path if path.is_dir() else source, dtype)
     except WorkbenchError:
@@ -223,7 +223,7 @@ def _dtype(name: str) -> Any:
     return torch.bfloat16 if fast is not None and fast() else torch.float32
 
 
-def _converted(gguf: Path) -> Path | None:
+def converted(gguf: Path) -> Path | None:
     """The folder beside a GGUF file with the same model in float16 safetensors, made once: it loads 10 times as fast.
 
     None where nothing can be written there.

@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from workbench.errors import WorkbenchError
 from workbench.predictor import Predictor
+from workbench.serve.config import ServeConfig
 from workbench.serve.fill import control, fill
-from workbench.serve.http import ServeConfig, new_app
+from workbench.serve.http import new_app
 from workbench.text import shorten
 
 if TYPE_CHECKING:
@@ -67,14 +68,14 @@ def label_studio_app(
         MissingExtra: FastAPI is not installed.
     """
     app = new_app("wb serve --label-studio", config or ServeConfig())
-    app.include_router(label_studio_routes(predictor, versions=versions, log=log))
+    app.include_router(label_studio_routes(lambda: predictor, versions=versions, log=log))
     return app
 
 
 def label_studio_routes(
-    predictor: Predictor, *, versions: Sequence[str] = (), log: Log = lambda _: None
+    model: Callable[[], Predictor], *, versions: Sequence[str] = (), log: Log = lambda _: None
 ) -> "APIRouter":
-    """The routes alone, for an app that has others too."""
+    """The routes alone, for an app that has others too; `model` gives the model that answers now."""
     from fastapi import APIRouter
 
     router = APIRouter(tags=["Label Studio"])
@@ -83,11 +84,12 @@ def label_studio_routes(
     @router.get("/health")
     def health() -> dict[str, str]:
         """Label Studio gives up after one second."""
-        return {"status": "UP", "model_version": predictor.version}
+        return {"status": "UP", "model_version": model().version}
 
     @router.post("/setup")
     def setup(request: Setup) -> dict[str, str]:
         """Comes before nearly every other call. Refuses a config that cannot be filled, so that connecting fails, not labelling."""
+        predictor = model()
         if request.label_config.strip():
             with _logged(log, "setup"):
                 control(request.label_config, predictor.labels)
@@ -98,7 +100,7 @@ def label_studio_routes(
         """Predictions in the order of the tasks."""
         start = perf_counter()
         with _logged(log, "predict"):
-            found = fill(predictor, request.label_config, request.tasks)
+            found = fill(model(), request.label_config, request.tasks)
         skipped = [
             f"{count} {why}"
             for count, why in ((found.without_text, "without text"), (found.without_class, "without a known class"))
@@ -112,7 +114,7 @@ def label_studio_routes(
     @router.get("/versions")
     def list_versions() -> dict[str, list[str]]:
         """The model that answers first, then the others."""
-        return {"versions": list(dict.fromkeys([predictor.version, *versions]))}
+        return {"versions": list(dict.fromkeys([model().version, *versions]))}
 
     @router.post("/webhook")
     def webhook(event: Event) -> Mapping[str, str]:

@@ -1,27 +1,17 @@
 """What every app of ours does alike: a limit to bodies, and errors as two sentences in JSON that repeat nothing of the request."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
-from workbench.config import Strict
 from workbench.errors import WorkbenchError, need
+from workbench.serve.batching import Busy
+from workbench.serve.config import ServeConfig
+from workbench.serve.doors import Hosts, Key, key_of, refusal
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-
-class ServeConfig(Strict):
-    """Settings of `wb serve`."""
-
-    host: str = "127.0.0.1"
-    """Address to listen on. There is no password: on another address than this machine's own, whoever reaches the port may ask."""
-    port: int = Field(default=9090, ge=0, le=65535)
-    """Port to listen on; 0 takes a free one, which is printed."""
-    max_body_mb: float = Field(default=64, gt=0)
-    """Largest request body, in megabytes (10^6 bytes); a larger one is answered with 413."""
 
 
 _DRAINED = 16
@@ -61,11 +51,17 @@ class BodyLimit:
         await self.app(scope, counted, send)
 
 
-def new_app(title: str, config: ServeConfig) -> "FastAPI":
-    """An empty app with the limit and the error answers, without the documentation pages that load scripts from elsewhere.
+def new_app(title: str, config: ServeConfig, *, hosts: Sequence[str] = ()) -> "FastAPI":
+    """An empty app with limit, key and error answers, without the documentation pages that load scripts from elsewhere.
+
+    Args:
+        title: its name in the OpenAPI description.
+        config: limits, and where the key is.
+        hosts: names that requests may call this machine by; any where empty.
 
     Raises:
         MissingExtra: FastAPI is not installed.
+        ConfigError: the variable of the key is set, but empty.
     """
     fastapi = need("fastapi", extra="serve", feature="`wb serve`")
     from fastapi.exceptions import RequestValidationError
@@ -75,46 +71,62 @@ def new_app(title: str, config: ServeConfig) -> "FastAPI":
 
     app: FastAPI = fastapi.FastAPI(title=title, version=__version__, docs_url=None, redoc_url=None)
     app.add_middleware(BodyLimit, limit=int(config.max_body_mb * 1e6))
+    if key := key_of(config):  # the last one added is asked first
+        app.add_middleware(Key, key=key)
+    if hosts and not key:  # who has the key is no web page that was led here
+        app.add_middleware(Hosts, names=hosts)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(WorkbenchError, _unusable)
+    app.add_exception_handler(Exception, _failed)
     return app
 
 
 _HINTS = {
+    0: "Send a JSON object as UTF-8.",
     404: "Check the path; /openapi.json lists those that there are.",
     405: "Check the method; /openapi.json lists those that there are.",
     413: "Send fewer or shorter texts at a time, or raise serve.max_body_mb.",
 }
 
 
-def _refused(_: "Request", exc: Exception) -> "Response":
+def _refused(request: "Request", exc: Exception) -> "Response":
     status, said = getattr(exc, "status_code", 500), str(getattr(exc, "detail", ""))
     said = {404: "There is nothing at this path.", 405: "This path does not take this method."}.get(status, said)
-    return answer(status, said, _HINTS.get(status, "Send a JSON object as UTF-8."))
+    return answer(request, status, said, _HINTS.get(status, "Send a JSON object as UTF-8."))
 
 
-def _malformed(_: "Request", exc: Exception) -> "Response":
+def _malformed(request: "Request", exc: Exception) -> "Response":
     """Names the field and what is wrong, never its value: a body may hold a token."""
     first: dict[str, Any] = next(iter(getattr(exc, "errors", list)()), {})
     place = ".".join(str(part) for part in first.get("loc", ())[1:])
     if first.get("type") == "json_invalid":
-        return answer(400, f"The request body is not JSON (character {place}).", "Send a JSON object as UTF-8.")
-    if not place:
+        return answer(request, 400, f"The request body is not JSON (character {place}).", _HINTS[0])
+    said = str(first.get("msg", "not usable")).removeprefix("Value error, ").rstrip(".")
+    if first.get("type") in ("model_attributes_type", "missing") and not place:
         hint = "Send a JSON object with the header Content-Type: application/json."
-        return answer(422, "The request body is not a JSON object.", hint)
-    return answer(
-        422, f"{place}: {first.get('msg', 'not usable')}.", "Mend that field of the request and send it again."
-    )
+        return answer(request, 422, "The request body is not a JSON object.", hint)
+    if first.get("type") == "extra_forbidden":
+        return answer(request, 422, f"There is no field {place!r} here.", "/docs lists the fields that there are.")
+    hint = "Mend that field of the request and send it again."
+    return answer(request, 422, f"{place}: {said}." if place else f"{said}.", hint)
 
 
-def _unusable(_: "Request", exc: Exception) -> "Response":
+def _unusable(request: "Request", exc: Exception) -> "Response":
     assert isinstance(exc, WorkbenchError)
-    return answer(422, exc.message, exc.hint)
+    if isinstance(exc, Busy):
+        return answer(request, 503, exc.message, exc.hint, {"Retry-After": str(exc.seconds)})
+    return answer(request, 422, exc.message, exc.hint)
 
 
-def answer(status: int, error: str, hint: str) -> "Response":
-    """An error: what is wrong, and what to do."""
-    from fastapi.responses import JSONResponse
+def _failed(request: "Request", exc: Exception) -> "Response":
+    """What nobody foresaw: the terminal of the server has it in full, the client only that it was not its fault."""
+    hint = "The terminal of `wb serve` says more; other requests are answered."
+    return answer(request, 500, f"The server failed on this request ({type(exc).__name__}).", hint)
 
-    return JSONResponse({"error": error, "hint": hint}, status_code=status)
+
+def answer(
+    request: "Request", status: int, error: str, hint: str, headers: Mapping[str, str] | None = None
+) -> "Response":
+    """An error: what is wrong, and what to do, in the form that clients of this path expect."""
+    return refusal(request.url.path, status, error, hint, headers)

@@ -9,7 +9,7 @@ from workbench.train.classifier import fit_classifier, fit_heads
 from workbench.train.encoder_config import EncoderTrainConfig
 from workbench.train.incremental import IncrementalConfig
 from workbench.train.method import Fitted, Progress, silent
-from workbench.train.qlora import QloraConfig
+from workbench.train.qlora_config import QloraConfig
 
 __all__ = ["EncoderTrainConfig", "Fitted", "Progress", "TrainConfig", "fit_classifier", "fit_heads", "silent"]
 

@@ -11,7 +11,7 @@ from workbench.flow.review.connect import Wanted, connect, project
 from workbench.flow.review.deliver import deliver, waiting
 from workbench.flow.review.plan import Options, plan
 from workbench.flow.review.views import make_views
-from workbench.label_studio import Task
+from workbench.label_studio import Task, labelling_link
 from workbench.label_studio.labelling import read_review, with_choices
 from workbench.ledger import Asked, Project
 from workbench.records import digest
@@ -36,6 +36,11 @@ class Pushed:
     """Queue -> new tasks."""
     waiting: int
     """Tasks in all that people have yet to do."""
+
+    @property
+    def work(self) -> str:
+        """Where the tasks of that tab open one after the other."""
+        return labelling_link(self.url)
 
     @property
     def say(self) -> str:
