@@ -14,7 +14,7 @@ from workbench.errors import DataError, WorkbenchError, need
 from workbench.lm.adapters import ADAPTER, attach, save
 from workbench.lm.architecture import EXTRA, FEATURE
 from workbench.lm.chat import Chat
-from workbench.lm.load import load_base, load_tokenizer, quiet, resolve
+from workbench.lm.load import keep_layout, load_base, load_tokenizer, quiet, resolve
 from workbench.lm.special import add_tokens, begin_rows, make_room
 from workbench.records import Sample
 from workbench.runs import write_json
@@ -143,6 +143,7 @@ def _train(job: _Job, batch: int, accumulation: int, *, resume: bool) -> dict[st
     tokenizer = load_tokenizer(job.source)
     new = add_tokens(tokenizer, task.tokens) if isinstance(task, ResponseTask) else []
     model = load_base(job.source, quantise=config.quantise, precision=config.precision)
+    keep_layout(model)
     chat = Chat.of(model, tokenizer)
     rows = encode_all(task, chat, job.rows)
     dev = encode_all(task, chat, job.dev) if job.dev else []
