@@ -371,9 +371,12 @@ def test_no_run_and_nothing_to_serve_are_two_sentences(bench, wb):
     assert done.code == 1
     assert "There is no finished train run" in done.err
     assert "Make one with: wb train" in done.err
-    done = wb("serve")
-    assert done.code == 2
-    assert "--label-studio" in done.err
+    done = wb("serve", "--port", "0")
+    assert done.code == 1
+    assert "There is no finished train run" in done.err
+    done = wb("serve", "--port", "0", "--model", "promoted")
+    assert "No run of this bench was promoted" in done.err
+    assert "wb models promote RUN" in done.err
 
 
 def test_a_port_in_use_is_found_before_a_model_is_loaded(bench, wb):

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.errors import DataError
-from workbench.serve.batching import Batcher, Busy, Slot
+from workbench.serve.batching import Batcher, Busy
+from workbench.serve.served import Served, Slot
 
 
 class Lengths:
@@ -140,19 +141,19 @@ def test_a_swap_leaves_each_request_with_the_model_it_began_with():
             return -super().predict(texts)
 
     old, new = Lengths(0.01), Other(0.01)
-    slot, batcher = Slot(old), Batcher(max_batch=2, max_wait=0.0)
+    slot, batcher = Slot(Served(old)), Batcher(max_batch=2, max_wait=0.0)
 
     async def ask():
-        before = asyncio.create_task(batcher.ask(slot.now, ["x"] * 8))
+        before = asyncio.create_task(batcher.ask(slot.now.predictor, ["x"] * 8))
         await asyncio.sleep(0.015)
-        slot.swap(new)
-        after = asyncio.create_task(batcher.ask(slot.now, ["x"] * 3))
+        slot.swap(Served(new))
+        after = asyncio.create_task(batcher.ask(slot.now.predictor, ["x"] * 3))
         return await asyncio.gather(before, after)
 
     before, after = asyncio.run(ask())
     assert before.min() == 1
     assert after.max() == -1
-    assert slot.now is new
+    assert slot.now.predictor is new
 
 
 @pytest.mark.parametrize("texts", [[], [""]])

@@ -1,31 +1,21 @@
 """Serve the model of a run: load it, listen, answer until told to stop."""
 
-import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from workbench.bench import Bench
-from workbench.encode import Encoder
-from workbench.errors import ServiceError, need
-from workbench.flow.predictors import fits, open_predictor
+from workbench.errors import need
+from workbench.flow.choose import PROMOTED, choose, servable
+from workbench.flow.listen import listen, run_app, url_of
+from workbench.flow.predictors import open_predictor
+from workbench.flow.served import Follower, ServingBench, find_neighbours, open_served
 from workbench.predictor import Predictor
-from workbench.runs import MANIFEST, find_run, read_json
+from workbench.runs import find_run
 from workbench.serve import ServeConfig, label_studio_app
+from workbench.serve.app import serving_app
+from workbench.serve.doors import hosts_of, key_of
+from workbench.serve.served import Served, Slot
 
-if TYPE_CHECKING:
-    from fastapi import FastAPI
-
-_STOPPING = 5
-"""Seconds that requests in flight get when the server is stopped."""
-
-
-def servable(bench: Bench, encoder: Encoder) -> list[str]:
-    """Runs whose model can be used with this encoder: those of gated rows first, each kind newest first."""
-    names = [path.parent.name for path in bench.runs.glob(f"*/{MANIFEST}")]
-    names.sort(key=lambda name: (name[:15], len(name), name), reverse=True)  # seconds, then number within the second
-    facts = {name: read_json(bench.runs / name / MANIFEST) for name in names}
-    fit = [name for name in names if facts[name]["kind"] == "train" and fits(facts[name], encoder)]
-    return sorted(fit, key=lambda name: facts[name].get("rows_from") != "gated")
+__all__ = ["listen", "open_model", "run_app", "servable", "serve", "serve_label_studio", "url_of"]
 
 
 def open_model(bench: Bench, name: str = "") -> tuple[Predictor, list[str]]:
@@ -39,29 +29,6 @@ def open_model(bench: Bench, name: str = "") -> tuple[Predictor, list[str]]:
     if not name and known:
         run = bench.runs / known[0]
     return open_predictor(bench, run), known
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket, so that a port in use is found before a model is loaded.
-
-    Raises:
-        ServiceError: the port is in use or not allowed, or the address is not this machine's.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family)
-    except OSError as exc:
-        why = str(exc.strerror or exc).partition(" (while")[0]
-        raise ServiceError(
-            f"Cannot listen on {host}, port {port}: {why}.",
-            "Choose another port with --port (0 takes a free one), or end what listens there.",
-        ) from exc
-
-
-def url_of(listening: socket.socket) -> str:
-    """Where a listening socket is reached."""
-    host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def serve_label_studio(
@@ -84,9 +51,7 @@ def serve_label_studio(
         DataError: there is no model to serve.
         MissingExtra: FastAPI or uvicorn is not installed.
     """
-    config: ServeConfig = bench.config.serve
-    need("fastapi", extra="serve", feature="`wb serve`")
-    need("uvicorn", extra="serve", feature="`wb serve`")
+    config = _ready_to_serve(bench)
     with listen(config.host, config.port) as listening:
         predictor, versions = open_model(bench, model)
         app = label_studio_app(predictor, config, versions=versions, log=log)
@@ -94,9 +59,51 @@ def serve_label_studio(
         run_app(app, listening)
 
 
-def run_app(app: "FastAPI", listening: socket.socket) -> None:
-    """Answer on a listening socket until SIGINT or SIGTERM; requests in flight are finished."""
-    import uvicorn
+def serve(
+    bench: Bench,
+    model: str = "",
+    *,
+    ready: Callable[[str, Served], None],
+    log: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Answer requests with a model until SIGINT or SIGTERM.
 
-    settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=_STOPPING)
-    uvicorn.Server(settings).run(sockets=[listening])
+    Without a name, and as `promoted`, the server follows: it loads what is promoted later, and swaps between two requests.
+
+    Args:
+        bench: where the runs are; its settings say where to listen.
+        model: see `choose`.
+        ready: told the address and the model, once requests are answered.
+        log: gets a line for every exchange of the model, and for what Label Studio asks.
+
+    Raises:
+        ServiceError: the port cannot be had.
+        DataError: there is no model to serve.
+        ConfigError: the variable of the key is set, but empty.
+        MissingExtra: FastAPI or uvicorn is not installed.
+    """
+    config = _ready_to_serve(bench)
+    own = ServingBench.of(bench)
+    with listen(config.host, config.port) as listening:
+        run = choose(own, model)
+        slot = Slot(open_served(own, run))
+        find_neighbours(own, slot, log)
+        # Names of others are only told where the encoder, which decides what fits, was needed anyhow.
+        versions = servable(own, own.engine) if "engine" in vars(own) else ()
+        app = serving_app(slot, config, hosts=hosts_of(config, config.host), versions=versions, log=log)
+        follower = Follower(own, slot, run, log)
+        if model in ("", PROMOTED) and not bench.bare:
+            follower.start()
+        ready(url_of(listening), slot.now)
+        try:
+            run_app(app, listening)
+        finally:
+            follower.stop()
+
+
+def _ready_to_serve(bench: Bench) -> ServeConfig:
+    """The settings, where everything that serving needs is there."""
+    need("fastapi", extra="serve", feature="`wb serve`")
+    need("uvicorn", extra="serve", feature="`wb serve`")
+    key_of(bench.config.serve)
+    return bench.config.serve

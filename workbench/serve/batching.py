@@ -5,6 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import ceil
 from time import perf_counter
@@ -28,22 +29,6 @@ class Busy(WorkbenchError):
             f"Send it again in {seconds} seconds, or fewer texts at a time.",
         )
         self.seconds = seconds
-
-
-class Slot:
-    """The model that answers now. It can be exchanged at any time: whoever took the old one finishes with it."""
-
-    def __init__(self, predictor: Predictor) -> None:
-        self._predictor = predictor
-
-    @property
-    def now(self) -> Predictor:
-        """The model to answer a request with; take it once per request, so that one model answers all of it."""
-        return self._predictor
-
-    def swap(self, predictor: Predictor) -> None:
-        """Answer with another model from now on."""
-        self._predictor = predictor
 
 
 @dataclass(slots=True)
@@ -116,10 +101,8 @@ class Batcher:
         while self._jobs:
             if self.waiting < self._max_batch:
                 self._full.clear()
-                try:
+                with suppress(TimeoutError):  # nobody else came: go with those that are there
                     await asyncio.wait_for(self._full.wait(), self._max_wait)
-                except TimeoutError:
-                    pass  # nobody else came: go with those that are there
             await self._batch(self._take())
 
     def _take(self) -> list[tuple[_Job, list[str]]]:
@@ -149,7 +132,7 @@ class Batcher:
         start = perf_counter()
         try:
             rows: Rows = await self.run(predictor.predict, texts)
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001  whatever it is, it goes to the request that it belongs to
             await self._apart(batch, exc)
             return
         self._pace = 0.8 * self._pace + 0.2 * (perf_counter() - start) / len(texts)
