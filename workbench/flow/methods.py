@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.bench import Bench
+from workbench.flow import qlora
 from workbench.flow.rows import TrainingRows
 from workbench.flow.signals import vectors
 from workbench.records import Sample
@@ -95,6 +96,15 @@ METHODS: Mapping[str, Method] = {
     "classifier": Method(_classifier, _classifier_recipe, model="encoder.name"),
     "encoder": Method(
         _encoder, _encoder_recipe, model="train.encoder.model", needs_dev=True, resumes=True, scaffold=(CHECKPOINTS,)
+    ),
+    "qlora": Method(
+        qlora.fit,
+        qlora.recipe,
+        model="train.qlora.model",
+        needs_dev=True,
+        resumes=True,
+        scaffold=("job",),
+        estimate=qlora.estimate,
     ),
 }
 """Method -> how it trains."""
