@@ -456,6 +456,48 @@ def test_glm_4_9b_fits_a_gpu_of_24_gb_by_its_configuration_alone(monkeypatch):
     assert not estimate(config.model_copy(update={"quantise": "none", "batch": 16}), Load(1))["fits 24 GB"]
 
 
+def test_wb_trains_plain_files_and_the_run_predicts(base, tmp_path, wb):
+    from workbench.bench import Bench
+    from workbench.flow.predictors import OPENERS, open_predictor
+
+    for name, rows in (("train", tiny_lm.intents()), ("dev", tiny_lm.intents(6, "dev"))):
+        lines = [f"{row.text},{row.label}" for row in rows]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["text,label", *lines]), encoding="utf-8")
+    options = [
+        f"train.qlora.{name}={value}"
+        for name, value in {
+            "r": 16, "alpha": 32, "steps": 40, "learning_rate": 0.01, "max_length": 200, "eval_steps": 40, "report_to": "none",
+        }.items()
+    ]  # fmt: skip
+    command = ["train", "--method", "qlora", "--model", base, "--train", "train.csv", "--dev", "dev.csv", "--json"]
+    command += [
+        "--text",
+        "text",
+        "--label",
+        "label",
+        "--output-path",
+        "run",
+        *(x for one in options for x in ("--set", one)),
+    ]
+    guessed = wb(*command, "--estimate")
+    assert guessed.code == 0, guessed.err
+    assert guessed.json["steps"] == 40
+    done = wb(*command)
+    assert done.code == 0, done.err
+    found = json.loads(done.out.splitlines()[-1])
+    assert {"run", "metrics", "promoted", "verdict"} <= set(found)
+    assert 0 <= found["metrics"]["macro_f1"]["value"] <= 1
+    manifest = read_json(tmp_path / "run" / "manifest.json")
+    assert (manifest["method"], manifest["labels"], manifest["base"]) == ("qlora", LABELS, str(base))
+    if "qlora" not in OPENERS:
+        pytest.skip("no predictor for language models is built in")
+    predictor = open_predictor(Bench.find_or_bare(), tmp_path / "run")
+    probabilities = predictor.predict(["退订彩铃", "转人工谢谢"])
+    assert predictor.labels == tuple(LABELS)
+    assert probabilities.shape == (2, 3)
+    assert abs(probabilities.sum(axis=1) - 1).max() < 1e-5
+
+
 def smollm2():
     from workbench.models import KNOWN, stored
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.bench import Bench
+from workbench.flow import qlora
 from workbench.flow.rows import TrainingRows
 from workbench.flow.signals import vectors
 from workbench.records import Sample
@@ -102,6 +103,15 @@ METHODS: Mapping[str, Method] = {
         resumes=True,
         scaffold=(CHECKPOINTS,),
         estimate=lambda bench, rows: estimate_encoder(bench.config.train.encoder, rows.train),
+    ),
+    "qlora": Method(
+        qlora.fit,
+        qlora.recipe,
+        model="train.qlora.model",
+        needs_dev=True,
+        resumes=True,
+        scaffold=("job",),
+        estimate=qlora.estimate,
     ),
 }
 """Method -> how it trains."""
