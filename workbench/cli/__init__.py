@@ -14,6 +14,7 @@ from workbench.cli import (
     init,
     loop,
     models,
+    predict,
     review,
     run,
     serve,
@@ -56,7 +57,23 @@ def version(show: bool = typer.Option(False, "--version", help="Print the versio
         raise typer.Exit
 
 
-for module in (init, data, diagnose, generate, gate, review, train, evaluate, loop, tokens, serve, run, why, models):
+for module in (
+    init,
+    data,
+    diagnose,
+    generate,
+    gate,
+    review,
+    train,
+    evaluate,
+    loop,
+    tokens,
+    predict,
+    serve,
+    run,
+    why,
+    models,
+):
     module.register(app)
 
 

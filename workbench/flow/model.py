@@ -67,9 +67,15 @@ def load_model(path_or_run: str | Path = "", *, batch_size: int = 0) -> Model:
         ConfigError: a name is given, and there is no bench here.
     """
     named = str(path_or_run)
-    if named and (Path(named) / MANIFEST).is_file():
-        run = choose(bench_of(Path(named)), named)
-        return Model(open_predictor(bench_of(run), run, batch_size=batch_size))
-    bench = Bench.find()
-    run = choose(bench, named)
+    elsewhere = named and (Path(named) / MANIFEST).is_file()
+    return open_model(bench_of(Path(named)) if elsewhere else Bench.find(), named, batch_size=batch_size)
+
+
+def open_model(bench: Bench, name: str = "", *, batch_size: int = 0) -> Model:
+    """The same, in a bench that is open already; a run from elsewhere brings its own settings.
+
+    Raises:
+        DataError: see `load_model`.
+    """
+    run = choose(bench, name)
     return Model(open_predictor(with_settings(bench, run), run, batch_size=batch_size))

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from workbench.errors import WorkbenchError
 from workbench.predictor import Predictor
 from workbench.serve.config import ServeConfig
-from workbench.serve.fill import control, fill
+from workbench.serve.fill import Filled, control, fill
 from workbench.serve.http import new_app
 from workbench.text import shorten
 
@@ -101,14 +101,7 @@ def label_studio_routes(
         start = perf_counter()
         with _logged(log, "predict"):
             found = fill(model(), request.label_config, request.tasks)
-        skipped = [
-            f"{count} {why}"
-            for count, why in ((found.without_text, "without text"), (found.without_class, "without a known class"))
-            if count
-        ]
-        tasks = "1 task" if len(request.tasks) == 1 else f"{len(request.tasks)} tasks"
-        seconds = perf_counter() - start
-        log(f"predict: {', '.join([tasks, *skipped])}, {seconds:.2f} s")
+        log(f"predict: {_counted(found)}, {perf_counter() - start:.2f} s")
         return {"results": found.results}
 
     @router.get("/versions")
@@ -127,6 +120,13 @@ def label_studio_routes(
         return {"status": "ok"}
 
     return router
+
+
+def _counted(found: Filled) -> str:
+    """How many tasks there were, and how many got no prediction."""
+    n = len(found.results)
+    without = ((found.without_text, "without text"), (found.without_class, "without a known class"))
+    return ", ".join(["1 task" if n == 1 else f"{n} tasks", *(f"{count} {why}" for count, why in without if count)])
 
 
 @contextmanager
