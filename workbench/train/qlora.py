@@ -168,10 +168,7 @@ def _train(job: _Job, batch: int, accumulation: int, *, resume: bool) -> dict[st
     if trainer.is_world_process_zero():
         _keep_best(trainer.accelerator.unwrap_model(trainer.model), chat, folder)
         curves_png(folder)
-    lines = [line for line in log.lines() if "loss" in line]
-    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     top = best(folder)
-    scores = {name: top[name] for name in ("macro_f1", "accuracy", "valid", "dev_loss") if name in top}
     return {
         "method": "qlora",
         "task": config.task,
@@ -184,14 +181,22 @@ def _train(job: _Job, batch: int, accumulation: int, *, resume: bool) -> dict[st
         "examples": len(rows),
         "dev_examples": len(dev),
         **cuts(rows),
-        "trainable": trainable,
+        "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "special_tokens": len(new),
-        "loss": lines[-1]["loss"] if lines else None,
-        **scores,
-        "tokens_per_s": float(np.median([line["tokens_per_s"] for line in lines])) if lines else None,
-        "memory_mb": round(memory_mb(), 1),
+        **{name: top[name] for name in ("macro_f1", "accuracy", "valid", "dev_loss") if name in top},
+        **_resources(log),
         "seconds": round(time.monotonic() - began, 1),
         "device": "cuda" if torch.cuda.is_available() else "cpu",
+    }
+
+
+def _resources(log: Log) -> dict[str, Any]:
+    """The last loss, the usual speed, and the memory that it took."""
+    lines = [line for line in log.lines() if "loss" in line]
+    return {
+        "loss": lines[-1]["loss"] if lines else None,
+        "tokens_per_s": float(np.median([line["tokens_per_s"] for line in lines])) if lines else None,
+        "memory_mb": round(memory_mb(), 1),
     }
 
 
