@@ -170,11 +170,7 @@ def _train(job: _Job, batch: int, accumulation: int, *, resume: bool) -> dict[st
         curves_png(folder)
     top = best(folder)
     return {
-        "method": "qlora",
-        "task": config.task,
-        "base": config.model,
-        "labels": list(task.answers.labels) if isinstance(task, IntentTask) else [],
-        "adapter": ADAPTER,
+        **_named(job),
         "steps": trainer.state.global_step,
         "predicted": top.get("said") if len(dev) == len(job.given) else None,
         "best_step": top.get("step", trainer.state.global_step),
@@ -188,6 +184,12 @@ def _train(job: _Job, batch: int, accumulation: int, *, resume: bool) -> dict[st
         "seconds": round(time.monotonic() - began, 1),
         "device": "cuda" if torch.cuda.is_available() else "cpu",
     }
+
+
+def _named(job: _Job) -> dict[str, Any]:
+    task = job.task
+    labels = list(task.answers.labels) if isinstance(task, IntentTask) else []
+    return {"method": "qlora", "task": job.config.task, "base": job.config.model, "labels": labels, "adapter": ADAPTER}
 
 
 def _resources(log: Log) -> dict[str, Any]:
