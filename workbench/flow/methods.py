@@ -11,6 +11,7 @@ from workbench.flow.signals import vectors
 from workbench.records import Sample
 from workbench.train import Fitted, Progress, fit_classifier
 from workbench.train.encoder import CHECKPOINTS, fit_encoder
+from workbench.train.encoder_estimate import estimate_encoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,13 @@ def _texts(samples: Sequence[Sample]) -> list[str]:
 METHODS: Mapping[str, Method] = {
     "classifier": Method(_classifier, _classifier_recipe, model="encoder.name"),
     "encoder": Method(
-        _encoder, _encoder_recipe, model="train.encoder.model", needs_dev=True, resumes=True, scaffold=(CHECKPOINTS,)
+        _encoder,
+        _encoder_recipe,
+        model="train.encoder.model",
+        needs_dev=True,
+        resumes=True,
+        scaffold=(CHECKPOINTS,),
+        estimate=lambda bench, rows: estimate_encoder(bench.config.train.encoder, rows.train),
     ),
 }
 """Method -> how it trains."""
