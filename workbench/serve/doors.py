@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-OPEN = frozenset({"/", "/health", "/label-studio/health"})
-"""Paths that need no key: the page, which holds nothing itself, and what asks whether the server lives."""
+OPEN = frozenset({"/", "/docs", "/health", "/label-studio/health"})
+"""Paths that need no key: the pages, which hold nothing themselves, and what asks whether the server lives."""
 LOCAL = ("127.0.0.1", "localhost", "::1")
 """Names of this machine that no other machine's name server can give away."""
 
