@@ -168,30 +168,35 @@ def _train(job: _Job, batch: int, accumulation: int, *, resume: bool) -> dict[st
     if trainer.is_world_process_zero():
         _keep_best(trainer.accelerator.unwrap_model(trainer.model), chat, folder)
         curves_png(folder)
-    lines = [line for line in log.lines() if "loss" in line]
-    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    top = best(folder)
-    scores = {name: top[name] for name in ("macro_f1", "accuracy", "valid", "dev_loss") if name in top}
+    return _found(job, parts, dev, trainer.state.global_step) | {
+        "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "special_tokens": len(new),
+        "seconds": round(time.monotonic() - began, 1),
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+    }
+
+
+def _found(job: _Job, parts: Parts, dev: Sequence[Asked], steps: int) -> dict[str, Any]:
+    """What a finished training has to say of itself."""
+    config, task = job.config, job.task
+    lines = [line for line in parts.log.lines() if "loss" in line]
+    top = best(job.folder)
     return {
         "method": "qlora",
         "task": config.task,
         "base": config.model,
         "labels": list(task.answers.labels) if isinstance(task, IntentTask) else [],
         "adapter": ADAPTER,
-        "steps": trainer.state.global_step,
+        "steps": steps,
         "predicted": top.get("said") if len(dev) == len(job.given) else None,
-        "best_step": top.get("step", trainer.state.global_step),
-        "examples": len(rows),
+        "best_step": top.get("step", steps),
+        "examples": len(parts.rows),
         "dev_examples": len(dev),
-        **cuts(rows),
-        "trainable": trainable,
-        "special_tokens": len(new),
+        **cuts(parts.rows),
         "loss": lines[-1]["loss"] if lines else None,
-        **scores,
+        **{name: top[name] for name in ("macro_f1", "accuracy", "valid", "dev_loss") if name in top},
         "tokens_per_s": float(np.median([line["tokens_per_s"] for line in lines])) if lines else None,
         "memory_mb": round(memory_mb(), 1),
-        "seconds": round(time.monotonic() - began, 1),
-        "device": "cuda" if torch.cuda.is_available() else "cpu",
     }
 
 
