@@ -168,35 +168,33 @@ def _train(job: _Job, batch: int, accumulation: int, *, resume: bool) -> dict[st
     if trainer.is_world_process_zero():
         _keep_best(trainer.accelerator.unwrap_model(trainer.model), chat, folder)
         curves_png(folder)
-    top = best(folder)
-    return {
-        **_named(job),
-        "steps": trainer.state.global_step,
-        "predicted": top.get("said") if len(dev) == len(job.given) else None,
-        "best_step": top.get("step", steps),
-        "examples": len(parts.rows),
-        "dev_examples": len(dev),
-        **cuts(rows),
+    return _found(job, parts, dev, trainer.state.global_step) | {
         "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "special_tokens": len(new),
-        **{name: top[name] for name in ("macro_f1", "accuracy", "valid", "dev_loss") if name in top},
-        **_resources(log),
         "seconds": round(time.monotonic() - began, 1),
         "device": "cuda" if torch.cuda.is_available() else "cpu",
     }
 
 
-def _named(job: _Job) -> dict[str, Any]:
-    task = job.task
-    labels = list(task.answers.labels) if isinstance(task, IntentTask) else []
-    return {"method": "qlora", "task": job.config.task, "base": job.config.model, "labels": labels, "adapter": ADAPTER}
-
-
-def _resources(log: Log) -> dict[str, Any]:
-    """The last loss, the usual speed, and the memory that it took."""
-    lines = [line for line in log.lines() if "loss" in line]
+def _found(job: _Job, parts: Parts, dev: Sequence[Asked], steps: int) -> dict[str, Any]:
+    """What a finished training has to say of itself."""
+    config, task = job.config, job.task
+    lines = [line for line in parts.log.lines() if "loss" in line]
+    top = best(job.folder)
     return {
+        "method": "qlora",
+        "task": config.task,
+        "base": config.model,
+        "labels": list(task.answers.labels) if isinstance(task, IntentTask) else [],
+        "adapter": ADAPTER,
+        "steps": steps,
+        "predicted": top.get("said") if len(dev) == len(job.given) else None,
+        "best_step": top.get("step", steps),
+        "examples": len(parts.rows),
+        "dev_examples": len(dev),
+        **cuts(parts.rows),
         "loss": lines[-1]["loss"] if lines else None,
+        **{name: top[name] for name in ("macro_f1", "accuracy", "valid", "dev_loss") if name in top},
         "tokens_per_s": float(np.median([line["tokens_per_s"] for line in lines])) if lines else None,
         "memory_mb": round(memory_mb(), 1),
     }
