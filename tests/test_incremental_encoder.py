@@ -109,7 +109,7 @@ def test_a_great_elastic_weight_keeps_the_weights_nearer(run):
 
     def moved(**settings):
         after = continued(run, epochs=30, **settings).model
-        return sum(float(((p - start[name]) ** 2).sum()) for name, p in after.named_parameters())
+        return sum(float(((p - start[name]) ** 2).sum().detach()) for name, p in after.named_parameters())
 
     # Rows that the model is sure of have next to no gradients, so that the pull is weak unless its weight is great.
     assert moved(guard=("ewc",), ewc=3e4) < 0.9 * moved()
