@@ -96,7 +96,8 @@ class _Continued:
                 torch.manual_seed(self.seed * 1_000_003 + epoch * per_epoch + i)  # dropout
                 losses.append(self._step(optimizer, rows))
             score = self._dev()
-            self.progress({"epoch": epoch + 1, "loss": float(np.mean(losses)), "dev_macro_f1": score})
+            seen = {"dev_macro_f1": score} if self.lesson.dev else {}
+            self.progress({"epoch": epoch + 1, "loss": float(np.mean(losses)), **seen})
             if not self.lesson.dev or score > best[0]:
                 best, without = (score, self._weights()), 0
             else:
