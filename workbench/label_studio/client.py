@@ -1,6 +1,7 @@
 """Projects, tasks, views and annotations of one Label Studio: what the review, dialogue and rating flows ask of it."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
 
@@ -159,6 +160,12 @@ class Studio:
             The uids of each batch as soon as it stands, those that were there already first.
         """
         return sending.put(self._transport, number, tasks, progress)
+
+    def writing(
+        self, number: int, uids: Sequence[str], *, progress: Callable[[str], None] = lambda _: None
+    ) -> AbstractContextManager[sending.Writer]:
+        """The same for many tasks that are made part by part: what is there of them is looked up once."""
+        return sending.writing(self._transport, number, uids, progress)
 
     def changed(self, number: int, since: str, known: Collection[str] = ()) -> Iterator[list[Seen]]:
         """What people did since `since` (`Seen.changed` of what was stored last; empty for everything).

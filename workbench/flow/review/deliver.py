@@ -35,13 +35,16 @@ def deliver(
         there = set(studio.present(place.number, sorted(there)))
     todo = [task for task in waiting(bench, place.kind) if task.uid not in there]
     sent: list[Task] = []
-    for start in range(0, len(todo), CHUNK):
-        built = build(todo[start : start + CHUNK])
-        by_uid = {task.uid: task for task in built}
-        for uids in studio.put(place.number, built, progress=progress):
-            with bench.ledger.write("review", "delivered", {"place": place.place, "tasks": len(uids)}) as writer:
-                writer.delivered(place.place, uids)
-            sent += [by_uid[uid] for uid in uids]
+    if not todo:
+        return sent
+    with studio.writing(place.number, [task.uid for task in todo], progress=progress) as writer:
+        for start in range(0, len(todo), CHUNK):
+            built = build(todo[start : start + CHUNK])
+            by_uid = {task.uid: task for task in built}
+            for uids in writer.put(built):
+                with bench.ledger.write("review", "delivered", {"place": place.place, "tasks": len(uids)}) as ledger:
+                    ledger.delivered(place.place, uids)
+                sent += [by_uid[uid] for uid in uids]
     return sent
 
 
