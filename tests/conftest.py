@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from label_studio import studio_server  # noqa: F401  # a fixture for every test that is marked `server`
+from reviewing import home, person  # noqa: F401  # likewise
 
 # A busy machine is no bug: examples have no deadline.
 settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -21,9 +22,9 @@ CACHE = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")  # fonts
 @pytest.fixture(autouse=True)
 def _isolated(tmp_path, monkeypatch):
     """A home and a working folder of the test's own, and no key of the person who runs it."""
-    home = tmp_path.parent / f"{tmp_path.name}-home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
+    own = tmp_path.parent / f"{tmp_path.name}-home"
+    own.mkdir()
+    monkeypatch.setenv("HOME", str(own))
     monkeypatch.setenv("XDG_CACHE_HOME", CACHE)
     for name in [name for name in os.environ if name.startswith("OPENAI_")]:
         monkeypatch.delenv(name)

@@ -29,6 +29,6 @@ def studio_server(tmp_path_factory):
         local = start(folder, users=["anna", "bert"])
     yield local
     with FileLock(root / "studio.lock"):
-        mine.unlink()
-        if not any(guests.iterdir()):
+        mine.unlink(missing_ok=True)
+        if not guests.is_dir() or not any(guests.iterdir()):
             stop(folder)

@@ -1,14 +1,22 @@
 """A bench with candidates, and people who answer over the API, for tests that are marked `server`."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 import workbench
+from workbench.bench import Bench
 from workbench.gate.kinds import DEFAULTS
 
 DEMO = Path(workbench.__file__).parent / "demo" / "telecom"
+TOKEN = "LABEL_STUDIO_API_KEY"
+OPEN = {}
+"""Folder -> its ledger; `person` closes them."""
 FORBIDDEN = {"kind": "keyword", "none": {"*": ["喂喂喂"]}}
 """What a gate is against that looks at nothing else."""
 
@@ -84,3 +92,50 @@ def stocked(folder, wb, url, *, rows=None, **settings):
     done = wb("gate", path, "--text", "text", "--label", "asked", "--add", "--bench", folder)
     assert done.code == 0, done.err
     return folder
+
+
+@pytest.fixture
+def person(studio_server, monkeypatch):
+    monkeypatch.setenv(TOKEN, studio_server.token)
+    someone = Person(studio_server.url, studio_server.token)
+    yield someone
+    someone.http.close()
+    while OPEN:
+        OPEN.popitem()[1].close()
+
+
+@pytest.fixture
+def home(tmp_path, wb, studio_server, person, monkeypatch):
+    """The working folder is a bench with 256 candidates."""
+    folder = stocked(tmp_path / "bench", wb, studio_server.url)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def ledger(folder):
+    if folder not in OPEN:
+        OPEN[folder] = Bench.find(folder).ledger
+    return OPEN[folder]
+
+
+def states(folder):
+    return {c.sample.id: c.judgement.state for c in ledger(folder).candidates()}
+
+
+def pushed(wb, *args):
+    done = wb("review", "push", "--json", *args)
+    assert done.code == 0, done.err
+    return json.loads(done.out.splitlines()[-1])
+
+
+def pulled(wb):
+    done = wb("review", "pull", "--json")
+    assert done.code == 0, done.err
+    return json.loads(done.out.splitlines()[-1])
+
+
+def spawn(folder, verb):
+    code = f"import sys; sys.argv = ['wb', 'review', '{verb}']; from workbench.cli import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code], cwd=folder, env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )

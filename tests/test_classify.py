@@ -11,7 +11,7 @@ from workbench.classify import (
     Features,
     Head,
     _folds,
-    _temperature,
+    best_temperature,
     cross_fit,
 )
 from workbench.encode import HashedNgrams
@@ -83,12 +83,12 @@ def test_rows_of_one_longer_text_do_not_warn():
 
 
 def test_where_every_temperature_is_as_good_it_is_one():
-    assert _temperature(np.zeros((4, 2), np.float32), np.array([0, 1, 0, 1])) == 1.0
+    assert best_temperature(np.zeros((4, 2), np.float32), np.array([0, 1, 0, 1])) == 1.0
 
 
 def test_the_temperature_softens_a_boaster():
     logits = np.array([[9.0, 0], [9, 0], [0, 9], [9, 0]], np.float32)
-    assert _temperature(logits, np.array([0, 0, 1, 1])) > 2
+    assert best_temperature(logits, np.array([0, 0, 1, 1])) > 2
 
 
 def test_one_class_cannot_be_trained():

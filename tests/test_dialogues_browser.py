@@ -9,6 +9,7 @@ from workbench.bench import Bench
 from workbench.flow.data import add
 from workbench.flow.review import dialogues, rating
 from workbench.flow.review.connect import connect
+from workbench.flow.review.deliver import waiting
 from workbench.flow.review.pull import pull
 
 pytestmark = pytest.mark.server
@@ -162,7 +163,7 @@ def test_ratings_come_back_with_means_and_agreement(bench):
                 studio.answer(number, task, result, as_user=person)
     assert pull(bench).new == 8
     found = rating.results(bench)
-    assert (found.done, rating.waiting(bench)) == (4, 0)
+    assert (found.done, waiting(bench, "rating")) == (4, [])
     assert {(m.where["dimension"], m.where["model"]): m.value for m in found.means} == {
         (name, model): value for name in ("共情 empathy", "fluency") for model, value in (("a", 5.0), ("b", 2.0))
     }

@@ -12,7 +12,14 @@ from workbench.errors import ConfigError, DataError
 from workbench.records import Sample, Turn
 from workbench.train.incremental import IncrementalConfig
 from workbench.train.incremental_balance import balance
-from workbench.train.incremental_classifier import Rows, continue_classifier, doubts, hold_out_new, hold_out_old
+from workbench.train.incremental_classifier import (
+    Rows,
+    continue_classifier,
+    doubts,
+    folds_of,
+    hold_out_new,
+    hold_out_old,
+)
 from workbench.train.incremental_head import Lesson, _Problem, continue_head, fisher
 from workbench.train.incremental_replay import closeness, doubt, replayed
 
@@ -256,3 +263,12 @@ def test_one_new_row_cannot_be_held_out():
         hold_out_new(IncrementalConfig(), model, OLD_ROWS, NEW_ROWS.at(np.array([0])), doubts(model, OLD_ROWS), seed=0)
     with pytest.raises(DataError, match="fewer than two classes"):
         doubts(model, OLD_ROWS.at(np.arange(5)))
+
+
+def test_a_class_of_near_duplicates_is_not_held_out_whole():
+    text = [f"请帮我查一下第{i}号的余额还有多少钱" for i in range(10)] + [chr(0x4E00 + 7 * i) * 4 for i in range(10)]
+    rows = [Sample(str(i), (Turn("user", t),), "ab"[min(i // 10, 1)]) for i, t in enumerate([*text, text[10]])]
+    folds = list(folds_of(rows, 5, 0))
+    assert all({rows[i].label for i in seen} == {"a", "b"} for _, seen in folds)
+    assert sorted(int(i) for held, _ in folds for i in held) == list(range(21))
+    assert all((10 in held) == (20 in held) for held, _ in folds)  # a copy stays with what it copies

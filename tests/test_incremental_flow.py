@@ -112,7 +112,7 @@ def test_the_model_of_an_incremental_run_predicts_and_can_be_continued(files, wb
     more = csv_of(tmp_path / "more.csv", [(f"快点给我开通{thing}", "开通") for thing in THINGS])
     files[files.index("--model-path") + 1], files[files.index("--new-data") + 1] = "out", more
     done = wb("train", *files, "--output-path", "grown", "--json")
-    assert done.code == 0, done.err
+    assert done.code == 0, done.lines[-1]["verdict"]["say"]
     assert "the model gets a new class: 开通 (16 rows)" in done.err
     grown = open_predictor(bench, tmp_path / "grown")
     assert grown.labels == ("投诉", "查询", "退订", "开通")

@@ -89,7 +89,7 @@ def test_a_number_that_json_lacks_is_an_error_that_says_so():
 @pytest.mark.parametrize(("uids", "say"), [(["a", "a"], "Two tasks have the uid 'a'"), ([""], "the uid ''")])
 def test_uids_that_cannot_tell_tasks_apart_are_refused(uids, say):
     with pytest.raises(DataError, match=say):
-        unambiguous([Task(uid, {}) for uid in uids])
+        unambiguous(uids)
 
 
 @given(st.lists(st.text(min_size=1, max_size=80), max_size=600))

@@ -24,7 +24,7 @@ from workbench.label_studio import (
     Unanswered,
     View,
     changed,
-    labelling,
+    labelling_link,
     put,
     writer,
 )
@@ -119,6 +119,17 @@ def test_a_push_stands_with_its_predictions_and_a_second_one_adds_nothing(studio
 def test_a_fresh_project_is_filled_without_looking_anything_up(studio, project, wire):
     send(studio, project, tasks(30))
     assert not [path for _, path, _ in wire.calls if path == "api/tasks"]
+
+
+def test_what_is_there_is_looked_up_once_for_tasks_that_are_made_part_by_part(studio, project, wire):
+    send(studio, project, tasks(10))
+    wanted = tasks(60)
+    wire.calls.clear()
+    with studio.writing(project, [task.uid for task in wanted]) as writer:
+        sent = [uid for start in (0, 20, 40) for batch in writer.put(wanted[start : start + 20]) for uid in batch]
+    assert sorted(sent) == [task.uid for task in wanted]
+    assert len([path for _, path, _ in wire.calls if path == "api/tasks"]) == 1
+    assert standing(studio, project) == {task.uid: True for task in wanted}
 
 
 def test_no_tasks_are_no_request(studio, project, wire):
@@ -447,13 +458,13 @@ def test_a_project_is_found_by_its_exact_title_only(studio):
     assert studio.find(title) == number
     assert studio.find(title[:-1]) is None
     assert studio.config(number) == CONFIG
-    assert studio.exists(number)
+    assert studio.made(number)
 
 
 def test_a_project_that_is_gone_is_told_apart(studio, project):
     send(studio, project, tasks(1))
     studio._transport.sdk.projects.delete(project)
-    assert not studio.exists(project)
+    assert studio.made(project) is None
     for ask in (
         lambda: studio.count(project),
         lambda: send(studio, project, tasks(1)),
@@ -500,7 +511,7 @@ def test_a_tab_is_made_once_and_brought_up_to_date(studio, project):
     assert "tasks:data.uid" in data["hiddenColumns"]["explore"]
     plain = studio.view(project, View("doubtful"))
     assert not studio._transport.sdk.views.get(plain.rpartition("=")[2]).data.get("ordering")
-    assert labelling(plain).endswith("&labeling=1")
+    assert labelling_link(plain).endswith("&labeling=1")
 
 
 def next_task(studio, number, tab):

@@ -1,60 +1,12 @@
 """Candidates to people and back, through a real Label Studio."""
 
-import json
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
-from reviewing import DEMO, Person, approve, edit, reject, relabel, stocked
-
-from workbench.bench import Bench
+from reviewing import DEMO, TOKEN, approve, edit, ledger, pulled, pushed, reject, relabel, spawn, states, stocked
 
 pytestmark = pytest.mark.server
-TOKEN = "LABEL_STUDIO_API_KEY"
-OPEN = {}
-
-
-@pytest.fixture
-def person(studio_server, monkeypatch):
-    monkeypatch.setenv(TOKEN, studio_server.token)
-    someone = Person(studio_server.url, studio_server.token)
-    yield someone
-    someone.http.close()
-    while OPEN:
-        OPEN.popitem()[1].close()
-
-
-@pytest.fixture
-def home(tmp_path, wb, studio_server, person, monkeypatch):
-    """The working folder is a bench with 256 candidates."""
-    folder = stocked(tmp_path / "bench", wb, studio_server.url)
-    monkeypatch.chdir(folder)
-    return folder
-
-
-def ledger(folder):
-    if folder not in OPEN:
-        OPEN[folder] = Bench.find(folder).ledger
-    return OPEN[folder]
-
-
-def states(folder):
-    return {c.sample.id: c.judgement.state for c in ledger(folder).candidates()}
-
-
-def pushed(wb, *args):
-    done = wb("review", "push", "--json", *args)
-    assert done.code == 0, done.err
-    return json.loads(done.out.splitlines()[-1])
-
-
-def pulled(wb):
-    done = wb("review", "pull", "--json")
-    assert done.code == 0, done.err
-    return json.loads(done.out.splitlines()[-1])
 
 
 def test_push_sends_what_is_due_once(home, wb, person):
@@ -126,12 +78,20 @@ def test_a_change_of_mind_counts_and_a_deleted_annotation_does_not(home, wb, per
 
 def test_an_annotation_that_decides_nothing_is_noted_and_its_row_waits(home, wb, person):
     tasks = list(person.tasks(pushed(wb)["project"]).values())
-    person.annotate(tasks[0])
+    blank = person.annotate(tasks[0])
     person.annotate(tasks[1], *edit("   "))
     found = pulled(wb)
     assert (found["new"], found["unreadable"]) == (2, 2)
     assert {reject.reason for reject in ledger(home).rejects()} >= {"no_verdict", "empty_edit"}
     assert states(home)[tasks[0]["data"]["uid"]] == "unseen"
+    status = wb("review", "status", "--json").json
+    assert status["waiting"] == len(tasks)
+    assert sorted(row["reason"] for row in status["unreadable"]) == ["empty_edit", "no_verdict"]
+    person.change(blank, *approve())
+    pulled(wb)
+    status = wb("review", "status", "--json").json
+    assert status["waiting"] == len(tasks) - 1
+    assert [row["reason"] for row in status["unreadable"]] == ["empty_edit"]
 
 
 def test_a_failed_lot_is_held_back_and_then_looked_at_in_full(tmp_path, wb, studio_server, person, monkeypatch):
@@ -233,13 +193,6 @@ def test_wrong_token_and_no_server_are_said(home, wb, monkeypatch):
     done = wb("review", "pull", "--set", "review.url=http://127.0.0.1:9")
     assert done.code == 1
     assert "127.0.0.1:9" in done.err
-
-
-def spawn(folder, verb):
-    code = f"import sys; sys.argv = ['wb', 'review', '{verb}']; from workbench.cli import main; main()"
-    return subprocess.Popen(
-        [sys.executable, "-c", code], cwd=folder, env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
 
 
 @pytest.mark.parametrize("verb", ["push", "pull"])

@@ -201,3 +201,102 @@ def test_every_lot_ends_with_its_bound_or_with_every_row_looked_at(size, bad, se
     assert step.action == "accept"
     assert state.looked == size or step.unseen.high <= 0.1
     assert len({task.uid for task in bench.asked}) == len(bench.asked)
+
+
+def test_a_lot_of_a_fixed_share_stays_one_whatever_a_later_call_says():
+    bench = Bench(rows(100), replace(RULES, share=0.2))
+    for task in bench.plan().asked:
+        assert task.queue == "share"
+        bench.say(task.sample, "reject")
+    bench.rules = RULES
+    (state,) = bench.queue.states()
+    assert bench.queue.to_hold(state) == []
+    assert state.step(RULES).action == "accept"
+    assert "nothing is promised" in state.step(RULES).say
+    assert not bench.plan()
+
+
+@pytest.mark.parametrize("size", [12, 300])
+def test_a_fixed_share_tells_the_defect_rate_of_the_rest_also_of_a_small_lot(size):
+    bench = Bench(rows(size), replace(RULES, share=0.5))
+    for i, task in enumerate(bench.plan().asked):
+        bench.say(task.sample, "approve" if i % 3 else "reject")
+    (state,) = bench.queue.states()
+    unseen = state.step(bench.rules).unseen
+    assert (unseen.n, unseen.value) == (size / 2, pytest.approx(1 / 3))
+    assert size == 12 or 0 < unseen.low < unseen.value < unseen.high < 1
+
+
+def test_answers_that_come_first_are_no_sample_until_all_of_it_are_there():
+    bench = Bench(rows(200))
+    tasks = bench.plan().asked
+    for task in tasks[1:]:
+        bench.say(task.sample, "approve")
+    (state,) = bench.queue.states()
+    assert (state.counts(RULES).seen, state.looked) == (0, len(tasks) - 1)
+    bench.say(tasks[0].sample, "approve")
+    (state,) = bench.queue.states()
+    assert state.counts(RULES).seen == len(tasks)
+
+
+def test_while_a_second_sample_waits_the_first_one_counts():
+    bench = Bench(rows(400))
+    first = bench.plan().asked
+    for i, task in enumerate(first):
+        bench.say(task.sample, "approve" if i else "reject")
+    second = bench.plan().asked
+    assert {task.queue for task in second} == {"sample"}
+    bench.say(second[0].sample, "reject")
+    (state,) = bench.queue.states()
+    assert (state.counts(RULES).seen, state.counts(RULES).defects) == (len(first), 1)
+
+
+def test_a_lot_that_is_looked_at_in_full_from_the_start_tells_nothing_until_it_is_done():
+    bench = Bench(rows(8))
+    tasks = bench.plan().asked
+    assert {task.queue for task in tasks} == {"full"}
+    bench.say(tasks[0].sample, "reject")
+    (state,) = bench.queue.states()
+    assert (state.counts(RULES).size, state.counts(RULES).seen) == (7, 0)
+    for task in tasks[1:]:
+        bench.say(task.sample, "approve")
+    (state,) = bench.queue.states()
+    assert state.counts(RULES) is None
+
+
+def test_a_class_can_be_forced_after_its_sample_was_drawn():
+    bench = Bench(rows(200))
+    first = bench.plan().asked
+    bench.rules = replace(RULES, whole={"报修"})
+    found = bench.plan()
+    assert {task.queue for task in found.asked} == {"all"}
+    assert len(first) + len(found.asked) == 200
+    assert not bench.plan()
+
+
+def test_rows_that_were_held_back_are_put_to_people_although_someone_thought_better_of_the_sample():
+    bench = Bench(rows(200))
+    first = bench.plan().asked
+    for task in first:
+        bench.say(task.sample, "reject")
+    (state,) = bench.queue.states()
+    held = bench.queue.to_hold(state)
+    for row in held:
+        bench.say(row, "hold", "")
+    for task in first:
+        bench.say(task.sample, "approve")
+    assert {task.sample for task in bench.plan().asked} == set(held)
+
+
+def test_a_skipped_adjudication_ends_the_dispute_until_someone_decides():
+    bench = Bench(rows(30))
+    row = bench.plan().asked[0].sample
+    bench.say(row, "approve")
+    bench.say(row, "reject", "ben")
+    bench.plan()
+    bench.say(row, "skip", "carla", final=True)
+    assert bench.rows[row].judgement.state == "skipped"
+    assert not bench.rows[row].accepted
+    bench.say(row, "approve", "dora", final=True)
+    bench.say(row, "skip", "emil", final=True)
+    assert bench.rows[row].accepted

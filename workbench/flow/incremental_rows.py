@@ -23,6 +23,8 @@ class Given:
     """None: the bench's test split, else old rows are held out in turn."""
     new_test: Path | None = None
     """None: new rows are held out in turn."""
+    dev: Path | None = None
+    """Rows for the early stopping of an encoder. None: the bench's dev split, or no early stopping."""
     text: str | None = None
     """Column of the text; None: find out."""
     label: str | None = None
@@ -41,6 +43,8 @@ class IncrementalRows:
     """Where the test rows are from, as half a sentence."""
     new_test: list[Sample]
     """Empty: new rows are held out in turn."""
+    dev: list[Sample]
+    """Rows for early stopping; may be empty."""
     origin: str
     """`gated`, or the name of the file with the new rows."""
     stored: bool
@@ -58,7 +62,7 @@ def rows_of_files(bench: Bench, given: Given, parent: Mapping[str, Any]) -> Incr
     notes: list[str] = []
     new = _read(bench, given.new, given, notes)
     old = _read(bench, given.old, given, notes) if given.old else _of_version(bench, parent)
-    test, new_test = (_read(bench, path, given, notes) for path in (given.test, given.new_test))
+    test, new_test, dev = (_read(bench, path, given, notes) for path in (given.test, given.new_test, given.dev))
     if not old:
         raise DataError(
             "Nothing is known of the rows that the model was trained on.", "Give them with: --old-data FILE"
@@ -66,7 +70,7 @@ def rows_of_files(bench: Bench, given: Given, parent: Mapping[str, Any]) -> Incr
     new, old = _disjoint(new, old, [*test, *new_test], notes)
     origin = given.new.name if given.new else ""
     where = given.test.name if given.test else ""
-    return IncrementalRows(new, old, test, where, new_test, origin, False, notes)
+    return IncrementalRows(new, old, test, where, new_test, dev, origin, False, notes)
 
 
 def rows_of_ledger(bench: Bench, parent: Mapping[str, Any]) -> IncrementalRows:
@@ -91,9 +95,10 @@ def rows_of_ledger(bench: Bench, parent: Mapping[str, Any]) -> IncrementalRows:
             "Add rows with `wb data add FILE` or `wb generate`, or give --new-data FILE.",
         )
     test = [sample for sample in bench.ledger.samples(split="test") if sample.label]
+    dev = [sample for sample in bench.ledger.samples(split="dev") if sample.label]
     notes: list[str] = []
     new, old = _disjoint(new, old, test, notes)
-    return IncrementalRows(new, old, test, "the test split", [], "gated", True, notes)
+    return IncrementalRows(new, old, test, "the test split", [], dev, "gated", True, notes)
 
 
 def _of_version(bench: Bench, parent: Mapping[str, Any]) -> list[Sample]:

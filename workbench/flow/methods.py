@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from workbench.bench import Bench
+from workbench.flow import qlora
 from workbench.flow.rows import TrainingRows
 from workbench.flow.signals import vectors
 from workbench.records import Sample
 from workbench.train import Fitted, Progress, fit_classifier
 from workbench.train.encoder import CHECKPOINTS, fit_encoder
+from workbench.train.encoder_estimate import estimate_encoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,22 @@ def _texts(samples: Sequence[Sample]) -> list[str]:
 METHODS: Mapping[str, Method] = {
     "classifier": Method(_classifier, _classifier_recipe, model="encoder.name"),
     "encoder": Method(
-        _encoder, _encoder_recipe, model="train.encoder.model", needs_dev=True, resumes=True, scaffold=(CHECKPOINTS,)
+        _encoder,
+        _encoder_recipe,
+        model="train.encoder.model",
+        needs_dev=True,
+        resumes=True,
+        scaffold=(CHECKPOINTS,),
+        estimate=lambda bench, rows: estimate_encoder(bench.config.train.encoder, rows.train),
+    ),
+    "qlora": Method(
+        qlora.fit,
+        qlora.recipe,
+        model="train.qlora.model",
+        needs_dev=True,
+        resumes=True,
+        scaffold=("job",),
+        estimate=qlora.estimate,
     ),
 }
 """Method -> how it trains."""

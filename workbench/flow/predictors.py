@@ -14,6 +14,7 @@ from workbench.bench import Bench
 from workbench.classify import Classifier
 from workbench.encode import Cached, Encoder
 from workbench.errors import DataError, one_of
+from workbench.flow.language import open_language
 from workbench.flow.signals import vectors
 from workbench.predictor import Predictor
 from workbench.records import Sample
@@ -121,7 +122,7 @@ def _encoder(bench: Bench, run: Path, batch_size: int) -> Predictor:
 
 
 Opener = Callable[[Bench, Path, int], Predictor]
-OPENERS: Mapping[str, Opener] = {"classifier": _classifier, "encoder": _encoder}
+OPENERS: Mapping[str, Opener] = {"classifier": _classifier, "encoder": _encoder, "qlora": open_language}
 """Method, as a manifest names it in `opens` or else `method` -> opener (bench, run folder, texts at a time or 0)."""
 
 

@@ -73,16 +73,16 @@ def chunks(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
         yield items[start : start + size]
 
 
-def unambiguous(tasks: Sequence[Task]) -> None:
+def unambiguous(uids: Sequence[str]) -> None:
     """Check that no two tasks have the same uid, and that each has one that can be found again.
 
     Raises:
         DataError: two have the same, or one has none.
     """
     seen: set[str] = set()
-    for task in tasks:
-        if not task.uid or not encodable(task.uid):
-            raise DataError(f"A task has the uid {task.uid!r}.", "Give every task a text that is not empty.")
-        if task.uid in seen:
-            raise DataError(f"Two tasks have the uid {task.uid!r}.", "Send each of them once.")
-        seen.add(task.uid)
+    for uid in uids:
+        if not uid or not encodable(uid):
+            raise DataError(f"A task has the uid {uid!r}.", "Give every task a text that is not empty.")
+        if uid in seen:
+            raise DataError(f"Two tasks have the uid {uid!r}.", "Send each of them once.")
+        seen.add(uid)

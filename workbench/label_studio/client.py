@@ -1,6 +1,7 @@
 """Projects, tasks, views and annotations of one Label Studio: what the review, dialogue and rating flows ask of it."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
 
@@ -8,6 +9,7 @@ from workbench.label_studio import changed as changes
 from workbench.label_studio import put as sending
 from workbench.label_studio import views
 from workbench.label_studio.contract import Seen, Task, View
+from workbench.label_studio.cursor import stamp
 from workbench.label_studio.faults import Gone, foreign
 from workbench.label_studio.query import copies, count
 from workbench.label_studio.transport import Transport
@@ -99,13 +101,16 @@ class Studio:
             ]
         return min(numbers, default=None)
 
-    def exists(self, number: int) -> bool:
-        """Whether the project is (still) there."""
+    def made(self, number: int) -> str | None:
+        """When the project was made, in microseconds: that tells it from another one with its number. None where there is none."""
+        what = f"project {number}"
         try:
-            count(self._transport, number)
+            found = self._transport.call("GET", f"api/projects/{number}/", what=what, params={"include": "created_at"})
+            return stamp(found["created_at"])
         except Gone:
-            return False
-        return True
+            return None
+        except (TypeError, KeyError):
+            raise foreign(self.url) from None
 
     def configure(
         self, number: int, config: str, *, overlap: int | None = None, model_version: str | None = None
@@ -155,6 +160,12 @@ class Studio:
             The uids of each batch as soon as it stands, those that were there already first.
         """
         return sending.put(self._transport, number, tasks, progress)
+
+    def writing(
+        self, number: int, uids: Sequence[str], *, progress: Callable[[str], None] = lambda _: None
+    ) -> AbstractContextManager[sending.Writer]:
+        """The same for many tasks that are made part by part: what is there of them is looked up once."""
+        return sending.writing(self._transport, number, uids, progress)
 
     def changed(self, number: int, since: str, known: Collection[str] = ()) -> Iterator[list[Seen]]:
         """What people did since `since` (`Seen.changed` of what was stored last; empty for everything).

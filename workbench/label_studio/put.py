@@ -7,6 +7,7 @@ and whatever may have been done is looked up before it is done again.
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from workbench.errors import ServiceError
@@ -37,40 +38,60 @@ def put(transport: Transport, project: int, tasks: Sequence[Task], progress: Pro
         ServiceError: the server went away, or does not take them; what was yielded stands, and a second call goes on.
         DataError: two tasks have the same uid.
     """
-    unambiguous(tasks)
     if not tasks:
         return
+    with writing(transport, project, _uids(tasks), progress) as writer:
+        yield from writer.put(tasks)
+
+
+@contextmanager
+def writing(transport: Transport, project: int, uids: Sequence[str], progress: Progress) -> Iterator["Writer"]:
+    """Be the only one who writes to the server, for tasks with these uids that are made part by part.
+
+    What the project holds of them is looked up once, before, and not again for every part.
+
+    Raises:
+        ServiceError: the server went away; or another process does not come to its end.
+        DataError: two uids are the same.
+    """
+    unambiguous(uids)
     with alone(transport.url, progress):
-        yield from _Writer(transport, project, progress).run(tasks)
+        writer = Writer(transport, project, uids, progress)
+        yield writer
+        writer.close()
 
 
-class _Writer:
-    """The one that writes, for the time of one `put`."""
+class Writer:
+    """The one that writes, for the time of one `writing`."""
 
-    def __init__(self, transport: Transport, project: int, progress: Progress) -> None:
+    def __init__(self, transport: Transport, project: int, uids: Sequence[str], progress: Progress) -> None:
         self.transport, self.project, self.progress = transport, project, progress
         self.what = f"project {project}"
         self.journal = Journal(transport.url, project)
-        self.size = 0
-        """Tasks that the project should have by now."""
-
-    def run(self, tasks: Sequence[Task]) -> Iterator[list[str]]:
+        self.uids, self.done = uids, 0
         self._settle()
-        self.size = count(self.transport, self.project)
-        found = self._find(tasks) if self.size else {}
+        self.size = count(transport, project)
+        """Tasks that the project should have by now."""
+        self._standing = self._find(uids) if self.size else {}
+
+    def put(self, tasks: Sequence[Task]) -> Iterator[list[str]]:
+        """Bring a part of the tasks in; yields as the function does."""
+        found = self._standing
         there = [task for task in tasks if task.uid in found]
+        self.done += len(there)
         if there:
             self._mend(there, found)
             yield [task.uid for task in there]
-        done = len(there)
         for batch, body in in_batches(task for task in tasks if task.uid not in found):
             self._send(batch, body)
-            done += len(batch)
-            self.progress(f"{done} of {len(tasks)} tasks stand in {self.what}")
+            self.done += len(batch)
+            self.progress(f"{self.done} of {len(self.uids)} tasks stand in {self.what}")
             yield [task.uid for task in batch]
-        # Somebody added tasks meanwhile: a person, or a request of a sender that was killed long ago.
+
+    def close(self) -> None:
+        """Look for copies where somebody added tasks meanwhile: a person, or a request of a sender that was killed long ago."""
         if count(self.transport, self.project) > self.size:
-            self._find(tasks)
+            self._find(self.uids)
 
     def _settle(self) -> None:
         """Wait until an import whose sender was killed has ended, so that it is not overlooked and sent again."""
@@ -83,9 +104,9 @@ class _Writer:
                 break
             time.sleep(min(_SETTLE_EVERY, max(0.0, until - time.monotonic())))
 
-    def _find(self, tasks: Sequence[Task]) -> dict[str, Copy]:
+    def _find(self, uids: Sequence[str]) -> dict[str, Copy]:
         """Those of the tasks that are in the project; surplus copies of one that nobody annotated are deleted."""
-        every = copies(self.transport, self.project, [task.uid for task in tasks], self.size)
+        every = copies(self.transport, self.project, uids, self.size)
         found: dict[str, Copy] = {}
         for uid, same in every.items():
             kept, *surplus = sorted(same, key=lambda copy: (not copy.annotated, copy.task))
@@ -141,7 +162,7 @@ class _Writer:
         Raises:
             ServiceError: some of it is not there, though the server said so.
         """
-        found = self._find(batch)
+        found = self._find(_uids(batch))
         if len(found) < len(batch):
             say = f"Label Studio at {self.transport.url} took {len(found)} of {len(batch)} tasks into {self.what}."
             raise ServiceError(say, "Look into the server's log, then run this again: nothing is sent twice.")
@@ -158,7 +179,7 @@ class _Writer:
         for pause in _PAUSES:
             time.sleep(pause)
             try:
-                found = self._find(batch)
+                found = self._find(_uids(batch))
             except Unanswered as exc:
                 # Who does not listen any more does not work on our request either.
                 pending, fault = pending and exc.reached, exc
@@ -174,7 +195,7 @@ class _Writer:
         self._resend(batch, body)
 
     def _resend(self, batch: Sequence[Task], body: bytes) -> None:
-        missing = {task.uid for task in batch} - set(self._find(batch))
+        missing = {task.uid for task in batch} - set(self._find(_uids(batch)))
         if len(missing) == len(batch):
             self._verify(batch, self._import(body))
             return
@@ -197,7 +218,7 @@ class _Writer:
             for some in chunks(bare, _MENDED_AT_ONCE):
                 self._predict([{"task": found[task.uid].task, **prediction(task)} for task in some])
             self._version(bare[-1].model_version)
-            found = {**found, **self._find(bare)}
+            found = {**found, **self._find(_uids(bare))}
         say = f"Label Studio at {self.transport.url} took the tasks of {self.what}, but not the predictions of {len(bare)}."
         raise ServiceError(say, "Check that they fit the project's label config: it drops those that do not.")
 
@@ -215,3 +236,7 @@ class _Writer:
             if not exc.reached:
                 raise
             time.sleep(_PAUSES[2])  # what was stored of it is looked up next
+
+
+def _uids(tasks: Sequence[Task]) -> list[str]:
+    return [task.uid for task in tasks]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from workbench.records import Review, Sample, Verdict
+from workbench.records import Review, Sample, Turn, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +83,13 @@ class Judgement:
 
 
 def judgement(reviews: Sequence[Review]) -> Judgement:
-    """What reviews come to, oldest first: a final one stands, else what all say; of each person the newest counts."""
+    """What reviews come to, oldest first: a final one stands, else what all say; of each person the newest counts.
+
+    A skip stands only where nobody decided.
+    """
     finals = [review for review in reviews if review.final]
     if finals:
-        return _of(finals[-1])
+        return _of(([review for review in finals if review.decision != "skip"] or finals)[-1])
     newest = {review.reviewer: review for review in reviews if review.decision != "hold"}
     decided = [review for review in newest.values() if review.decision != "skip"]
     if len({(review.decision, review.text, review.label) for review in decided}) > 1:
@@ -158,12 +161,17 @@ class Asked:
     sample: str
     """The row that it is about; empty where it is about none of the bench."""
     queue: str
-    """Why it is asked: `sample`, `doubtful`, `all`, `full`, `audit`, `adjudicate`."""
+    """Why it is asked: `sample`, `share`, `doubtful`, `all`, `full`, `audit`, `adjudicate`."""
     lot: str
     reviewers: tuple[str, ...]
     """Who shall do it; empty for anyone."""
     shown: Mapping[str, Any]
     """What it shows of the row."""
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """The row's turns, as they were put to people."""
+        return tuple(Turn(role, text, tags) for role, text, tags in self.shown["turns"])
 
 
 @dataclass(frozen=True, slots=True)

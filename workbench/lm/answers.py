@@ -38,7 +38,8 @@ class AnswerForm:
         Raises:
             DataError: the id is empty, or holds the mark that stands behind it.
         """
-        text = self.template.replace("{id}", "\0").replace("{name}", name).replace("\0", id)
+        values = {"id": id, "name": name}
+        text = _FIELD.sub(lambda field: values[field[1]], self.template)
         if self.read(text) != self._known(id, name):
             raise DataError(
                 f"The class {name!r} with the id {id!r} cannot be told from its answer {text!r}.",

@@ -35,6 +35,10 @@ class AnswerConfig(Strict):
     prior: bool = False
     """Divide by the probability of each answer where the input says nothing ("N/A", "", "[MASK]": Zhao et al. 2021, "Calibrate
     before use"): for models that were not tuned, which favour some answers whatever they are asked."""
+    precision: Literal["", "bf16", "fp32"] = ""
+    """What is computed in; where empty: float32 on a processor, bfloat16 on a GPU. Log-probabilities are float32 always."""
+    quantise: Literal["", "nf4", "none"] = ""
+    """How the base is loaded; where empty: in 4 bit on a GPU, as it is on a processor."""
 
 
 def probabilities(
@@ -77,12 +81,25 @@ class Words:
 class Asked(Protocol):
     """A language model with the way that it is asked for a class, as tuning left it."""
 
-    model: Any
-    chat: Any
-    """Has `tokenizer` and `ends`, the tokens that end an answer."""
-    task: Any
-    """Its `answers` have `ids` (class -> id, in the order of columns) and `label` (text -> class or None)."""
-    max_length: int
+    @property
+    def model(self) -> Any:
+        """A causal language model of `transformers`."""
+        ...
+
+    @property
+    def chat(self) -> Any:
+        """Has `tokenizer` and `ends`, the tokens that end an answer."""
+        ...
+
+    @property
+    def task(self) -> Any:
+        """Its `answers` have `ids` (class -> id, in the order of columns) and `label` (text -> class or None)."""
+        ...
+
+    @property
+    def max_length(self) -> int:
+        """Most tokens of prompt and answer."""
+        ...
 
     def answers(self) -> list[list[int]]:
         """Token ids of each class's answer, end token included."""

@@ -118,6 +118,17 @@ def load_base(source: str, *, quantise: Quantise = "nf4", precision: Precision =
         raise _unreadable(source, exc) from exc
 
 
+def keep_layout(model: Any) -> None:
+    """Keep 4-bit weights as they were loaded, for a model that is trained and evaluated in turns.
+
+    On processors with AVX512-BF16, bitsandbytes packs them anew at the first pass in eval mode, with scales rounded to bfloat16.
+    Training would go on with slightly other weights than before the first evaluation, and than after a resumption.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
 def _unreadable(source: str, exc: Exception) -> ConfigError:
     return ConfigError(
         f"The model {source} cannot be loaded: {' '.join(str(exc).split())[:300]}",

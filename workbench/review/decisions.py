@@ -16,9 +16,9 @@ def read(annotation: Annotation, asked: Asked, labels: Collection[str]) -> Revie
     Raises:
         ValueError: slug and sentence, where it decides nothing, or says less than its decision needs.
     """
-    at, seconds = annotation.updated, annotation.seconds
+    at, seconds, final = annotation.updated, annotation.seconds, asked.queue == ADJUDICATE
     if annotation.skipped:
-        return Review(asked.sample, asked.uid, "skip", annotation.annotator, at, seconds)
+        return Review(asked.sample, asked.uid, "skip", annotation.annotator, at, seconds, final=final)
     values = _values(annotation.result)
     verdict = _choices(values.get("verdict"))
     if len(verdict) != 1 or verdict[0] not in DECISIONS:
@@ -51,7 +51,7 @@ def read(annotation: Annotation, asked: Asked, labels: Collection[str]) -> Revie
         label,
         reasons,
         int(stars) if isinstance(stars, int | float) and 1 <= stars <= 5 else None,
-        asked.queue == ADJUDICATE,
+        final,
     )
 
 

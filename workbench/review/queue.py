@@ -4,11 +4,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from math import ceil
+from typing import Literal
 
 from workbench.ledger import Asked, Candidate, Lot
 from workbench.records import Decision, digest
 from workbench.review.decisions import ADJUDICATE
-from workbench.review.sampling import Looked, SamplingConfig, Step, looked, pick, plan, stages
+from workbench.review.sampling import Looked, SamplingConfig, Step, looked, pick, plan, pooled, stages
 
 LOOKED = ("approve", "edit", "relabel", "reject", "skipped")
 """States of rows that people are done with."""
@@ -44,22 +45,55 @@ class LotState:
     defects: int
     outcomes: tuple[bool, ...]
     """Whether each row that people are done with is defective, in the order in which rows are drawn."""
+    prefix: int
+    """So many rows people are done with before the first, in that order, that they are not done with."""
     waiting: int
     """Rows that were put to people, and are not done with."""
     drawn: frozenset[str]
     """Rows that were put to people."""
     draws: int
     """Samples that were drawn so far."""
+    shared: bool = False
+    """A fixed share of it was drawn."""
+    held: tuple[str, ...] = ()
+    """Rows that were held back, and not put to people yet."""
+
+    @property
+    def closed(self) -> bool:
+        """A fixed share was all that was wanted of it, whatever is found."""
+        return self.shared and not self.draws
 
     def step(self, rules: Rules) -> Step:
         """What is to be done with it now."""
+        if self.closed:
+            return self._of_share(rules)
         return plan(len(self.rows), self.looked, self.defects, self.draws, rules.sampling)
 
     def counts(self, rules: Rules) -> Looked | None:
-        """Its numbers, for estimates over several lots; None where no sample says anything of it."""
-        if not self.draws or not self.looked or not stages(len(self.rows), rules.sampling):
-            return None
-        return looked(len(self.rows), self.outcomes, rules.sampling)
+        """Its numbers, for estimates over several lots; None where all of it was looked at without a sample.
+
+        Only samples that people are done with count: rows that are answered first, the most doubtful ones, are no random part.
+        """
+        if self.draws or self.shared:
+            return looked(len(self.rows), self._settled(rules), rules.sampling)
+        rest = len(self.rows) - self.looked
+        return Looked(rest, 0, 0) if rest else None
+
+    def _settled(self, rules: Rules) -> tuple[bool, ...]:
+        """Outcomes of the newest sample, those before included, of which every row is done."""
+        if not self.waiting:
+            return self.outcomes
+        points = stages(len(self.rows), rules.sampling)[: self.draws]
+        done = next((point.sample for point in reversed(points) if point.sample <= self.prefix), 0)
+        return self.outcomes[:done]
+
+    def _of_share(self, rules: Rules) -> Step:
+        found = f"{self.defects or 'none'} of {self.looked} rows {'is' if self.defects <= 1 else 'are'} defective"
+        say = f"A fixed share was drawn: {found}; nothing is promised of the others."
+        action: Literal["accept", "draw"] = "draw" if self.waiting else "accept"
+        known = self.counts(rules)
+        unseen = pooled([known] if known else [], rules.sampling.confidence)
+        return Step(action, len(self.drawn), 0, unseen, say)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +121,7 @@ class Queue:
     def __post_init__(self) -> None:
         self._by_id = {candidate.sample.id: candidate for candidate in self.candidates}
         self._asked = {task.sample for task in self.asked}
+        self._shared = {task.lot for task in self.asked if task.queue == "share"}
 
     def states(self) -> list[LotState]:
         """Every lot as it stands."""
@@ -116,9 +151,13 @@ class Queue:
 
     def due(self, state: LotState) -> tuple[list[str], str]:
         """Rows of a lot that are to be put to people now, and the queue that they go to."""
-        if self.rules.share:
-            want, queue = ceil(self.rules.share * len(state.rows)), "sample"
-        elif state.waiting:
+        if state.label in self.rules.whole:
+            want, queue = len(state.rows), "all"
+        elif self.rules.share:
+            want, queue = ceil(self.rules.share * len(state.rows)), "share"
+        elif state.held:  # also where someone thought better of it since
+            want, queue = len(state.rows), "full"
+        elif state.waiting or state.closed:
             return [], ""
         else:
             step = state.step(self.rules)
@@ -128,7 +167,7 @@ class Queue:
     def to_hold(self, state: LotState) -> list[str]:
         """Rows of a failed lot that nobody has looked at yet."""
         if self.rules.share or state.waiting or not state.looked or state.step(self.rules).action != "review":
-            return []
+            return []  # of a fixed share, no step is a review
         return [row for row in state.rows if self._by_id[row].judgement.state == "unseen"]
 
     def audit(self, most: int, known: Collection[str] = ()) -> list[Asked]:
@@ -144,11 +183,21 @@ class Queue:
             state == "skipped" or state in self.rules.defects for state in states.values() if state in LOOKED
         )
         drawn = frozenset(row for row in ids if row in self._asked)
-        waiting = sum(states[row] not in LOOKED for row in drawn)
         return LotState(
-            first.lot, first.label, first.prompt, ids, len(outcomes), sum(outcomes), outcomes, waiting, drawn,
-            self.draws.get(first.lot, 0),
-        )  # fmt: skip
+            lot=first.lot,
+            label=first.label,
+            prompt=first.prompt,
+            rows=ids,
+            looked=len(outcomes),
+            defects=sum(outcomes),
+            outcomes=outcomes,
+            prefix=next((n for n, state in enumerate(states.values()) if state not in LOOKED), len(ids)),
+            waiting=sum(states[row] not in LOOKED for row in drawn),
+            drawn=drawn,
+            draws=self.draws.get(first.lot, 0),
+            shared=first.lot in self._shared,
+            held=tuple(row for row in ids if states[row] == "withheld" and row not in drawn),
+        )
 
     def _new_lots(self, doubts: Mapping[str, float], batch: str) -> list[Lot]:
         known = {row.sample for row in self.lots} | self._asked

@@ -112,14 +112,18 @@ def label_studio_routes(
     @router.post("/webhook")
     def webhook(event: Event) -> Mapping[str, str]:
         """Label Studio waits for the answer with every annotation, a second at most: count, and let go."""
-        action = event.action if _ACTION.fullmatch(event.action) else "unknown event"
-        events[action] += 1
-        log(f"webhook: {action} ({events[action]} so far)")
-        if action == "START_TRAINING":
-            return {"status": "ignored", "message": "This backend does not train. Pull the annotations, then: wb train"}
-        return {"status": "ok"}
+        return _heard(event, events, log)
 
     return router
+
+
+def _heard(event: Event, events: Counter[str], log: Log) -> Mapping[str, str]:
+    action = event.action if _ACTION.fullmatch(event.action) else "unknown event"
+    events[action] += 1
+    log(f"webhook: {action} ({events[action]} so far)")
+    if action == "START_TRAINING":
+        return {"status": "ignored", "message": "This backend does not train. Pull the annotations, then: wb train"}
+    return {"status": "ok"}
 
 
 def _counted(found: Filled) -> str:

@@ -212,7 +212,7 @@ class _Training:
         if micro == 1 or not self.retry_smaller:
             raise WorkbenchError(
                 f"Memory ran out at step {self.step + 1}, computing {micro} rows of up to {longest} tokens at a time.",
-                f"Set train.encoder.micro_batch={max(1, micro // 2)}, or train.retry_smaller=true to have that done"
+                f"Set train.encoder.micro_batch={max(1, micro // 2)}, or train.retry_smaller=true to have that done."
                 if micro > 1
                 else "Set a smaller train.encoder.max_length, train.encoder.freeze_layers, or choose a smaller model.",
             ) from exc

@@ -37,14 +37,15 @@ class EncoderTrainConfig(Strict):
     """Rows computed at a time, their gradients added up; 0 for all rows of a step. Smaller takes less memory."""
     learning_rate: float | None = Field(default=None, gt=0)
     """Highest learning rate; where not set, 5e-5 for the model's own weights and 1e-3 for adapters."""
-    head_learning_rate: float = Field(default=1e-3, gt=0)
+    head_learning_rate: float = Field(default=3e-3, gt=0)
     """The same for layers that begin at random, as the head."""
     weight_decay: float = Field(default=0.01, ge=0)
     """AdamW's, not of biases and norms."""
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of the steps in which the learning rate rises; then it falls to 0 in a line."""
-    balance: Literal["none", "weights", "sampling"] = "weights"
-    """`weights`: a class counts in the loss by its inverse frequency. `sampling`: classes are drawn equally often."""
+    balance: Literal["none", "weights", "sampling"] = "sampling"
+    """`sampling`: classes are drawn equally often. `weights`: a class counts in the loss by its inverse frequency; where
+    classes differ much in size, single rows then swing the steps, and it learns more slowly."""
     group_by_length: bool = True
     """Rows of like length come together, which pads less."""
     freeze_layers: int = Field(default=0, ge=0)

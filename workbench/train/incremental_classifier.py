@@ -50,7 +50,7 @@ def doubts(old: Classifier, rows: Rows) -> OutOfFold:
     if len(set(rows.labels)) < 2:
         raise DataError("The old rows are of fewer than two classes.", "Give the rows that the model was trained on.")
     ids = [sample.id for sample in rows.samples]
-    return cross_fit(old.features.config, ids, rows.x, rows.labels, near_groups([s.text for s in rows.samples]))
+    return cross_fit(old.features.config, ids, rows.x, rows.labels, _together(rows.samples))
 
 
 def continue_classifier(
@@ -75,7 +75,7 @@ def hold_out_new(
 ) -> Held:
     """What the old model says of each new row, and what it says after a lesson without the fold that the row is in."""
     after = [""] * len(new.samples)
-    for held, seen in _folds(new, config.folds, seed):
+    for held, seen in folds_of(new.samples, config.folds, seed):
         part = new.at(seen)
         head = _continued(config, model.head, old, _lesson(old, part, _again(config, fitted, part, seed)))
         _fill(after, held, _predicted(head, new.x[held]))
@@ -87,7 +87,7 @@ def hold_out_old(
 ) -> Held:
     """What both models say of each old row when trained without the fold that it is in: the old head is trained again."""
     before, after = [""] * len(old.samples), [""] * len(old.samples)
-    for held, seen in _folds(old, config.folds, seed):
+    for held, seen in folds_of(old.samples, config.folds, seed):
         rest = old.at(seen)
         if len(set(rest.labels)) < 2:
             raise DataError("Too few old rows to hold some out.", "Give test rows: --test FILE.")
@@ -120,15 +120,15 @@ def _some(fitted: OutOfFold, rows: Ints) -> OutOfFold:
     return OutOfFold(ids, fitted.labels, fitted.truth[rows], fitted.probabilities[rows], fitted.temperature)
 
 
-def _folds(rows: Rows, folds: int, seed: int) -> Iterator[tuple[Ints, Ints]]:
+def folds_of(samples: Sequence[Sample], folds: int, seed: int) -> Iterator[tuple[Ints, Ints]]:
     """Row numbers held out and the others: classes spread evenly, near duplicates on one side, seeded."""
     members: dict[int, list[int]] = {}
-    for row, group in enumerate(near_groups([sample.text for sample in rows.samples])):
+    for row, group in enumerate(_together(samples)):
         members.setdefault(group, []).append(row)
     order = np.random.default_rng([seed, 6]).permutation(len(members))
     mixed = [list(members.values())[i] for i in order]
-    mixed.sort(key=lambda together: rows.samples[together[0]].label)  # stable: classes in turn, each in random order
-    place = np.zeros(len(rows.samples), dtype=np.int64)
+    mixed.sort(key=lambda together: samples[together[0]].label)  # stable: classes in turn, each in random order
+    place = np.zeros(len(samples), dtype=np.int64)
     for i, together in enumerate(mixed):
         place[together] = i % folds
     for fold in range(folds):
@@ -137,6 +137,20 @@ def _folds(rows: Rows, folds: int, seed: int) -> Iterator[tuple[Ints, Ints]]:
             yield held, seen
         elif len(held):
             raise DataError("One new row cannot be held out.", "Give more new rows, or test rows: --new-test FILE.")
+
+
+def _together(samples: Sequence[Sample]) -> list[int]:
+    """[n] number of the group that each row shares a fold with: its near duplicates.
+
+    Where these are all rows of a class, they are told apart again: a class that is held out whole says nothing of a model.
+    """
+    found = near_groups([sample.text for sample in samples])
+    groups: dict[str, set[int]] = {}
+    for sample, group in zip(samples, found, strict=True):
+        groups.setdefault(sample.label, set()).add(group)
+    whole = {next(iter(some)) for some in groups.values() if len(some) == 1}
+    free = max(found, default=0) + 1
+    return [free + i if group in whole else group for i, group in enumerate(found)]
 
 
 def _predicted(head: Head, x: Floats) -> list[str]:

@@ -16,7 +16,7 @@ def peak_gb(place: Any) -> float:
     if place.type == "cuda":
         import torch
 
-        return float(round(torch.cuda.max_memory_allocated(place) / 1e9, 2))
+        return round(float(torch.cuda.max_memory_allocated(place)) / 1e9, 2)
     try:
         import resource
     except ImportError:  # Windows

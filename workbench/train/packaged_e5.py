@@ -172,20 +172,18 @@ def _weights(file: _File) -> dict[str, npt.NDArray[np.float16]]:
 
 def _tokenizer(file: _File, names: Mapping[str, str]) -> Any:
     """XLM-R's tokenizer: pieces with scores, spaces as ▁."""
-    need("tokenizers", extra="train", feature="The model e5-small")
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-
+    t: Any = need("tokenizers", extra="train", feature="The model e5-small")
     scored = list(zip(file.pieces, file.scores, strict=True))
-    found: Any = Tokenizer(models.Unigram(scored, unk_id=file.special["unk"], byte_fallback=False))
-    found.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
-    found.pre_tokenizer, found.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    found: Any = t.Tokenizer(t.models.Unigram(scored, unk_id=file.special["unk"], byte_fallback=False))
+    found.normalizer = t.normalizers.Sequence([t.normalizers.NFKC(), t.normalizers.Replace(t.Regex(" {2,}"), " ")])
+    found.pre_tokenizer, found.decoder = t.pre_tokenizers.Metaspace(), t.decoders.Metaspace()
     bos, eos = names["bos"], names["eos"]
-    found.post_processor = processors.TemplateProcessing(
+    found.post_processor = t.processors.TemplateProcessing(
         single=f"{bos} $A {eos}",
         pair=f"{bos} $A {eos} {eos} $B {eos}",
         special_tokens=[(bos, file.special["bos"]), (eos, file.special["eos"])],
     )
-    found.add_special_tokens([AddedToken(names[name], normalized=False) for name in ("bos", "pad", "eos", "unk")])
+    found.add_special_tokens([t.AddedToken(names[name], normalized=False) for name in ("bos", "pad", "eos", "unk")])
     return found
 
 

@@ -14,7 +14,7 @@ from workbench.errors import DataError, WorkbenchError, need
 from workbench.lm.adapters import ADAPTER, attach, save
 from workbench.lm.architecture import EXTRA, FEATURE
 from workbench.lm.chat import Chat
-from workbench.lm.load import load_base, load_tokenizer, quiet, resolve
+from workbench.lm.load import keep_layout, load_base, load_tokenizer, quiet, resolve
 from workbench.lm.special import add_tokens, begin_rows, make_room
 from workbench.records import Sample
 from workbench.runs import write_json
@@ -143,6 +143,7 @@ def _train(job: _Job, batch: int, accumulation: int, *, resume: bool) -> dict[st
     tokenizer = load_tokenizer(job.source)
     new = add_tokens(tokenizer, task.tokens) if isinstance(task, ResponseTask) else []
     model = load_base(job.source, quantise=config.quantise, precision=config.precision)
+    keep_layout(model)
     chat = Chat.of(model, tokenizer)
     rows = encode_all(task, chat, job.rows)
     dev = encode_all(task, chat, job.dev) if job.dev else []
@@ -167,30 +168,35 @@ def _train(job: _Job, batch: int, accumulation: int, *, resume: bool) -> dict[st
     if trainer.is_world_process_zero():
         _keep_best(trainer.accelerator.unwrap_model(trainer.model), chat, folder)
         curves_png(folder)
-    lines = [line for line in log.lines() if "loss" in line]
-    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    top = best(folder)
-    scores = {name: top[name] for name in ("macro_f1", "accuracy", "valid", "dev_loss") if name in top}
+    return _found(job, parts, dev, trainer.state.global_step) | {
+        "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "special_tokens": len(new),
+        "seconds": round(time.monotonic() - began, 1),
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+    }
+
+
+def _found(job: _Job, parts: Parts, dev: Sequence[Asked], steps: int) -> dict[str, Any]:
+    """What a finished training has to say of itself."""
+    config, task = job.config, job.task
+    lines = [line for line in parts.log.lines() if "loss" in line]
+    top = best(job.folder)
     return {
         "method": "qlora",
         "task": config.task,
         "base": config.model,
         "labels": list(task.answers.labels) if isinstance(task, IntentTask) else [],
         "adapter": ADAPTER,
-        "steps": trainer.state.global_step,
+        "steps": steps,
         "predicted": top.get("said") if len(dev) == len(job.given) else None,
-        "best_step": top.get("step", trainer.state.global_step),
-        "examples": len(rows),
+        "best_step": top.get("step", steps),
+        "examples": len(parts.rows),
         "dev_examples": len(dev),
-        **cuts(rows),
-        "trainable": trainable,
-        "special_tokens": len(new),
+        **cuts(parts.rows),
         "loss": lines[-1]["loss"] if lines else None,
-        **scores,
+        **{name: top[name] for name in ("macro_f1", "accuracy", "valid", "dev_loss") if name in top},
         "tokens_per_s": float(np.median([line["tokens_per_s"] for line in lines])) if lines else None,
         "memory_mb": round(memory_mb(), 1),
-        "seconds": round(time.monotonic() - began, 1),
-        "device": "cuda" if torch.cuda.is_available() else "cpu",
     }
 
 

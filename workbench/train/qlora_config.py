@@ -83,8 +83,8 @@ class QloraConfig(Strict):
     """Checkpoints kept, beside the best adapter."""
     report_to: Literal["tensorboard", "wandb", "swanlab", "trackio", "none"] = "tensorboard"
     """Where curves go beside `metrics.jsonl` and `curves.png`. Keys come from the environment."""
-    launch: str = ""
-    """Several GPUs: a configuration file of `accelerate launch`, as `ddp.yaml` or `fsdp.yaml` in `pipelines/accelerate`."""
+    launch: str = Field(default="", coerce_numbers_to_str=True)
+    """Several GPUs: how many, each with the whole model; or a configuration of `accelerate launch`, as the shipped `fsdp.yaml`."""
 
     @model_validator(mode="after")
     def _answer_can_be_read(self) -> Self:

@@ -1,4 +1,4 @@
-"""Several GPUs: the training runs in `accelerate launch`, one process per GPU; this process waits, and reads what they leave.
+"""Several GPUs: one process each, by torchrun or `accelerate launch`; this process waits, and reads what they leave.
 
 The processes must not touch a bench: its ledger has one writer. So they get rows and settings as files in the run folder.
 """
@@ -61,9 +61,15 @@ def launch(
         "vocabulary": asdict(vocabulary) if vocabulary else None,
     }
     write_json(job / "job.json", known)
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(_found(config.launch, context))]
-    _run([*command, "-m", "workbench.train.qlora_launch", str(folder)], progress)
+    _run([*_launcher(config.launch, context), "-m", "workbench.train.qlora_launch", str(folder)], progress)
     return dict(read_json(job / _RESULT))
+
+
+def _launcher(launch: str, context: QloraContext) -> list[str]:
+    """The command that starts the processes: of torch for a number of them, of accelerate for a file."""
+    if launch.isdigit():
+        return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", launch]
+    return [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(_found(launch, context))]
 
 
 def _found(name: str, context: QloraContext) -> Path:
@@ -93,7 +99,7 @@ def _run(command: Sequence[str], progress: Progress | None) -> None:
         own = [line for line in said if line.startswith("workbench: ")]
         why = own[-1].removeprefix("workbench: ") if own else " / ".join(list(said)[-3:])[:600]
         raise WorkbenchError(
-            f"The processes of `accelerate launch` ended with code {process.returncode}: {why}",
+            f"The training processes ended with code {process.returncode}: {why}",
             "Mend what it says; `wb train --resume` goes on from the last checkpoint.",
         )
 

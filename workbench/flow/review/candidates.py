@@ -10,8 +10,8 @@ from workbench.flow.judge import Judge, peers_of
 from workbench.flow.plan import known_labels
 from workbench.flow.review.taken import Taken
 from workbench.gate import mended
-from workbench.ledger import Annotation, Asked, judgement
-from workbench.records import Change, Reject, Review, Turn, Verdict
+from workbench.ledger import Annotation, judgement
+from workbench.records import Change, Reject, Review, Verdict
 from workbench.review import decisions, shown
 
 REVIEWED = "reviewed"
@@ -48,7 +48,7 @@ class CandidateReader:
             try:
                 review = decisions.read(annotation, task, self._labels)
                 if review.decision == "edit":
-                    shown.read(review.text, _turns(task))
+                    shown.read(review.text, task.turns)
             except ValueError as exc:
                 slug, say = exc.args
                 raw = str(list(annotation.result))
@@ -67,11 +67,11 @@ class CandidateReader:
             return []
         turns, label = row.turns, row.label
         if (sample, "turns") in self._changed:
-            turns = _turns(task)
+            turns = task.turns
         if (sample, "label") in self._changed:
             label = str(task.shown["label"])
         if stands.state == "edit" and stands.review:
-            edited = replace(row, turns=shown.read(stands.review.text, _turns(task)))
+            edited = replace(row, turns=shown.read(stands.review.text, task.turns))
             turns = mended(edited, self._bench.config.gate.rules).turns
         if stands.state == "relabel" and stands.review:
             label = stands.review.label
@@ -102,7 +102,3 @@ class CandidateReader:
 
 def _key(annotation: Annotation) -> Key:
     return annotation.place, annotation.uid, annotation.number
-
-
-def _turns(task: Asked) -> tuple[Turn, ...]:
-    return tuple(Turn(role, text, tags) for role, text, tags in task.shown["turns"])

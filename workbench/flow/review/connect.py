@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from workbench.bench import Bench
@@ -13,7 +12,8 @@ from workbench.label_studio.server import FOLDER, running
 from workbench.ledger import Kind, Project
 from workbench.records import digest
 
-TITLES: dict[Kind, str] = {"review": "review", "dialogues": "dialogues", "rating": "rating"}
+TITLE = 50
+"""Most characters of a project's title."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,9 @@ def connect(bench: Bench) -> Studio:
 def project(bench: Bench, studio: Studio, wanted: Wanted, *, new: bool = False) -> Project:
     """The project of this kind, made or brought up to date where that is due.
 
+    A project is known by its number and the moment when it was made, not by the server's address: a local server may get
+    another port, and one whose data were deleted counts from 1 again.
+
     Args:
         bench: whose tasks go there.
         studio: where it is.
@@ -74,14 +77,14 @@ def project(bench: Bench, studio: Studio, wanted: Wanted, *, new: bool = False) 
     """
     mark = digest(fingerprint(wanted.config), str(wanted.overlap), wanted.model_version, wanted.instruction)
     known = bench.ledger.people.project(wanted.kind)
-    if known is not None and known.url == studio.url:
-        if studio.exists(known.number):
-            if known.config == mark:
-                return known
-            _configure(studio, known.number, wanted)
-            return _note(bench, replace(known, config=mark))
-        if not new:
-            check_there(studio, known)
+    if known is not None:
+        if is_there(studio, known):
+            if known.config != mark:
+                _configure(studio, known.number, wanted)
+            now = replace(known, url=studio.url, config=mark)
+            return known if now == known else _note(bench, now)
+        if known.url == studio.url and not new:
+            raise gone(studio, known)
     # A killed command may have made it without noting it.
     title = _title(bench, wanted.kind)
     found = studio.find(title)
@@ -95,22 +98,31 @@ def project(bench: Bench, studio: Studio, wanted: Wanted, *, new: bool = False) 
         )
     else:
         _configure(studio, found, wanted)
-    place = digest(studio.url, str(found), datetime.now(UTC).isoformat())
-    return _note(bench, Project(place, wanted.kind, studio.url, found, mark))
+    return _note(bench, Project(_place(found, studio.made(found) or ""), wanted.kind, studio.url, found, mark))
 
 
-def check_there(studio: Studio, place: Project) -> None:
-    """Look whether the project was deleted.
+def is_there(studio: Studio, place: Project) -> bool:
+    """Whether the server still has the project, and not another one with its number."""
+    made = studio.made(place.number)
+    return made is not None and _place(place.number, made) == place.place
 
-    Raises:
-        ServiceError: it was.
-    """
-    if not studio.exists(place.number):
-        raise ServiceError(
-            f"The project {place.number} in {studio.url} is gone: someone deleted it.",
-            f"What was pulled is safe. Send the open tasks to a new one with: "
-            f"wb review push --project {place.kind} --new",
-        )
+
+def gone(studio: Studio, place: Project) -> ServiceError:
+    """The error of a project that the server does not have."""
+    if place.url == studio.url:
+        say = f"The project {place.number} in {studio.url} is gone: someone deleted it."
+        new = " --new"
+    else:
+        say = f"{studio.url} does not have the project {place.number} of {place.url}, where the {place.kind} tasks are."
+        new = ""
+    return ServiceError(
+        say,
+        f"What was pulled is safe. Send the open tasks to a new one with: wb review push --project {place.kind}{new}",
+    )
+
+
+def _place(number: int, made: str) -> str:
+    return digest("project", str(number), made)
 
 
 def _configure(studio: Studio, number: int, wanted: Wanted) -> None:
@@ -125,5 +137,7 @@ def _note(bench: Bench, project: Project) -> Project:
 
 
 def _title(bench: Bench, kind: Kind) -> str:
-    """Told from other benches of the same name on the same server."""
-    return f"{bench.root.name} {TITLES[kind]} {digest(str(bench.root))[:6]}"
+    """Told from other benches of the same name on the same server. Label Studio takes 50 characters."""
+    end = f" {kind} {digest(str(bench.root))[:6]}"
+    name = bench.root.name.encode("utf-8", "replace").decode()  # a folder's name may be no text
+    return name[: TITLE - len(end)] + end

@@ -18,7 +18,7 @@ def deliver(
     build: Callable[[Sequence[Asked]], Sequence[Task]],
     progress: Callable[[str], None],
 ) -> list[Task]:
-    """Send every planned task that the project does not hold and nobody has answered. Returns those that are there now.
+    """Send every planned task that the project does not hold and that still waits. Returns those that are there now.
 
     A killed call leaves tasks that are there and not noted; the client looks each up before it sends it.
 
@@ -30,27 +30,33 @@ def deliver(
         progress: gets a line a batch.
     """
     people = bench.ledger.people
-    planned = people.asked(place.kind)
-    answered = {annotation.uid for annotation in people.annotations(place.kind)}
     there = people.delivered(place.place)
     if there and studio.count(place.number) < len(there):  # someone deleted tasks, or went back to an older copy
         there = set(studio.present(place.number, sorted(there)))
-    todo = [task for task in planned if task.uid not in there and task.uid not in answered]
+    todo = [task for task in waiting(bench, place.kind) if task.uid not in there]
     sent: list[Task] = []
-    for start in range(0, len(todo), CHUNK):
-        built = build(todo[start : start + CHUNK])
-        by_uid = {task.uid: task for task in built}
-        for uids in studio.put(place.number, built, progress=progress):
-            with bench.ledger.write("review", "delivered", {"place": place.place, "tasks": len(uids)}) as writer:
-                writer.delivered(place.place, uids)
-            sent += [by_uid[uid] for uid in uids]
+    if not todo:
+        return sent
+    with studio.writing(place.number, [task.uid for task in todo], progress=progress) as writer:
+        for start in range(0, len(todo), CHUNK):
+            built = build(todo[start : start + CHUNK])
+            by_uid = {task.uid: task for task in built}
+            for uids in writer.put(built):
+                with bench.ledger.write("review", "delivered", {"place": place.place, "tasks": len(uids)}) as ledger:
+                    ledger.delivered(place.place, uids)
+                sent += [by_uid[uid] for uid in uids]
     return sent
 
 
 def waiting(bench: Bench, kind: Kind) -> list[Asked]:
-    """Planned tasks that fewer people have done than shall; a skip is an answer."""
+    """Planned tasks that fewer people have done than shall. A skip is an answer; what decides nothing of a candidate is none."""
     people = bench.ledger.people
     did: dict[str, set[str]] = defaultdict(set)
-    for annotation in people.annotations(kind):
-        did[annotation.uid].add(annotation.annotator)
-    return [task for task in people.asked(kind) if len(did[task.uid]) < max(1, len(task.reviewers))]
+    if kind == "review":
+        for _, review in people.said():
+            did[review.task].add(review.reviewer)
+    else:
+        for annotation in people.annotations(kind):
+            did[annotation.uid].add(annotation.annotator)
+    raters = bench.config.review.rating.raters if kind == "rating" else 1
+    return [task for task in people.asked(kind) if len(did[task.uid]) < max(raters, len(task.reviewers))]

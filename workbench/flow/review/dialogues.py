@@ -1,7 +1,7 @@
 """Dialogues to people, with what is proposed for missing tags, and their tags back into the bench."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -116,16 +116,17 @@ def builder(known: Vocabulary) -> Callable[[Sequence[Asked]], list[Task]]:
     def build(asked: Sequence[Asked]) -> list[Task]:
         found = []
         for one in asked:
-            data, prediction = dialogues.task(one.uid, str(one.shown["title"]), _dialogue(one.shown), known)
+            data, prediction = dialogues.task(one.uid, str(one.shown["title"]), _dialogue(one), known)
             found.append(Task(one.uid, data, prediction or None, None, MODEL))
         return found
 
     return build
 
 
-def _dialogue(shown: Mapping[str, Any]) -> Dialogue:
+def _dialogue(task: Asked) -> Dialogue:
+    shown = task.shown
     filled: dict[Place, str] = {(turn, name): value for turn, name, value in shown["proposals"]}
-    return Dialogue(_turns(shown), str(shown["topic"]), filled, [(turn, name) for turn, name in shown["doubts"]])
+    return Dialogue(task.turns, str(shown["topic"]), filled, [(turn, name) for turn, name in shown["doubts"]])
 
 
 def make_views(studio: Studio, place: Project) -> str:
@@ -189,14 +190,14 @@ class DialogueReader:
             return None
         task = self._asked[annotation.uid]
         turns, topic = self._before(task)
-        if [turn.role for turn in turns] != [turn.role for turn in _turns(task.shown)]:
+        if [turn.role for turn in turns] != [turn.role for turn in task.turns]:
             raise ValueError("other_turns", "The dialogue has other turns now than the task shows.")
         return dialogues.read(annotation.result, turns, topic, self._known)
 
     def _before(self, task: Asked) -> tuple[tuple[Turn, ...], str]:
         """Turns and topic without what annotations changed: as the task shows them, or as they were cleaned since."""
         row = self._rows[task.sample]
-        turns = _turns(task.shown) if (row.id, "turns") in self._changed else row.turns
+        turns = task.turns if (row.id, "turns") in self._changed else row.turns
         told = {(row.id, "label"), (row.id, "meta")} & self._changed
         return turns, str(task.shown["topic"]) if told else self._topic(row)
 
@@ -258,7 +259,3 @@ def _differences(row: Sample, wanted: Sample) -> list[Change]:
 
 def _key(annotation: Annotation) -> Key:
     return annotation.place, annotation.uid, annotation.number
-
-
-def _turns(shown: Mapping[str, Any]) -> tuple[Turn, ...]:
-    return tuple(Turn(role, text, tags) for role, text, tags in shown["turns"])

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from workbench.bench import Bench
 from workbench.flow.review.candidates import CandidateReader
-from workbench.flow.review.connect import check_there, connect
+from workbench.flow.review.connect import connect, gone, is_there
 from workbench.flow.review.dialogues import DialogueReader
 from workbench.flow.review.plan import hold_failed
 from workbench.flow.review.rating import RatingReader
@@ -72,16 +72,20 @@ def pull(bench: Bench, progress: Callable[[str], None] = lambda _: None) -> Pull
     """Bring in what changed since the last pull, of every project of the bench. Each batch is one transaction.
 
     Raises:
-        ServiceError: Label Studio does not answer, or a project is gone.
+        ServiceError: Label Studio does not answer, or a project is gone; the others were read all the same.
     """
     pulled = Pulled()
     with bench.alone("review pull"), connect(bench) as studio:
-        for kind in READERS:
-            place = bench.ledger.people.project(kind)
-            if place is not None and place.url == studio.url:
-                check_there(studio, place)
+        places = [place for kind in READERS if (place := bench.ledger.people.project(kind))]
+        there = {place.kind: is_there(studio, place) for place in places}
+        for place in places:
+            if there[place.kind]:
                 _pull_project(bench, studio, place, pulled, progress)
         pulled.held = hold_failed(bench)
+    for place in places:
+        # A project of another server that this bench used before is no error while there is work here.
+        if not there[place.kind] and (place.url == studio.url or not any(there.values())):
+            raise gone(studio, place)
     return pulled
 
 

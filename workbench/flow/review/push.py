@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workbench.assets import find
 from workbench.bench import Bench
@@ -103,13 +103,15 @@ class _Builder:
 
     def __call__(self, asked: Sequence[Asked]) -> list[Task]:
         asked = [task for task in asked if task.sample in self._rows]
+        # As it stood when it was planned, also where the first of two reviewers edited it since.
+        rows = [replace(self._rows[one.sample], turns=one.turns, label=str(one.shown["label"])) for one in asked]
         return [
             Task(
                 task.uid,
-                tasks.data(self._rows[task.sample], task.uid, task.queue, task.reviewers, beside),
+                tasks.data(row, task.uid, task.queue, task.reviewers, beside),
                 tasks.prediction(beside),
                 round(beside.certainty, 4),
                 self._model,
             )
-            for task, beside in zip(asked, self._context.of(asked), strict=True)
+            for task, row, beside in zip(asked, rows, self._context.of(asked), strict=True)
         ]

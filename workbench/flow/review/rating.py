@@ -11,7 +11,7 @@ from workbench.bench import Bench
 from workbench.data import read_table
 from workbench.errors import DataError
 from workbench.flow.review.connect import Wanted, connect, project
-from workbench.flow.review.deliver import deliver
+from workbench.flow.review.deliver import deliver, waiting
 from workbench.flow.review.push import Pushed
 from workbench.flow.review.taken import Taken
 from workbench.label_studio import Studio, Task, View
@@ -72,7 +72,7 @@ def push(bench: Bench, file: Path, *, new: bool = False, progress: Callable[[str
         sent = deliver(bench, studio, place, build, progress)
         link = make_views(studio, place)
         queues = Counter({"rating": len(sent)} if sent else {})
-        return Pushed(place, link, len(sent), 0, queues, waiting(bench))
+        return Pushed(place, link, len(sent), 0, queues, len(waiting(bench, "rating")))
 
 
 def plan(bench: Bench, name: str, read: Read) -> list[Asked]:
@@ -109,16 +109,6 @@ def build(asked: Sequence[Asked]) -> list[Task]:
 def make_views(studio: Studio, place: Project) -> str:
     """Make or update the tab; its link, where work begins."""
     return studio.view(place.number, View("Fewest ratings first", (), ("total_annotations",), COLUMNS))
-
-
-def waiting(bench: Bench) -> int:
-    """Answers that fewer people have rated or skipped than shall."""
-    people = bench.ledger.people
-    did: dict[str, set[str]] = {}
-    for annotation in people.annotations("rating"):
-        did.setdefault(annotation.uid, set()).add(annotation.annotator)
-    raters = bench.config.review.rating.raters
-    return sum(len(did.get(task.uid, ())) < raters for task in people.asked("rating"))
 
 
 class RatingReader:

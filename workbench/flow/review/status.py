@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from workbench.agreement import Agreement, agreement
@@ -82,12 +82,10 @@ def _defects(queue: Queue, lots: Sequence[LotState]) -> dict[str, Metric]:
 
 
 def _pooled(queue: Queue, lots: Sequence[LotState]) -> Metric:
-    """Of lots from which a sample was drawn. Where every row was looked at none is left; where no sample tells, anything may be."""
-    n = sum(lot.looked for lot in lots)
-    if all(lot.looked == len(lot.rows) for lot in lots):
-        return Metric("unseen_defects", 0.0, 0.0, 0.0, n)
-    drawn = [counts for lot in lots if (counts := lot.counts(queue.rules)) is not None]
-    return pooled(drawn, queue.rules.sampling.confidence) if drawn else Metric("unseen_defects", 0.0, 0.0, 1.0, n)
+    """Of rows that nobody looked at. Where there is none left the rate is 0; where no sample tells, anything may be."""
+    known = [(lot, lot.counts(queue.rules)) for lot in lots]
+    found = pooled([counts for _, counts in known if counts], queue.rules.sampling.confidence)
+    return replace(found, n=found.n + sum(lot.looked for lot, counts in known if not counts))
 
 
 def _gate(bench: Bench, candidates: Sequence[Candidate], lots: Sequence[LotState]) -> Comparison | None:
@@ -125,12 +123,12 @@ def _passed(verdicts: Sequence[Verdict]) -> bool:
 
 
 def _unreadable(bench: Bench) -> list[Reject]:
-    pulls = {
-        operation.id
-        for operation in bench.ledger.operations()
-        if (operation.stage, operation.kind) == ("review", "pull")
-    }
-    return [reject for operation in sorted(pulls) for reject in bench.ledger.rejects(operation)]
+    """What is wrong with annotations that decide nothing, as they stand now."""
+    people = bench.ledger.people
+    read = {annotation for annotation, _ in people.said()}
+    told = {(reject.place, reject.line): reject for reject in bench.ledger.rejects()}
+    places = [(one.uid, one.number) for one in people.annotations("review") if one.id not in read]
+    return [told[place] for place in places if place in told]
 
 
 def _cost(bench: Bench, seconds: float) -> Decimal | None:

@@ -1,0 +1,106 @@
+"""Where the tasks of a bench are: servers that get another address, projects that are gone, benches without rows."""
+
+import json
+
+import pytest
+from reviewing import approve, edit, ledger, pulled, pushed, reject, states, stocked
+
+from workbench.flow.review.connect import TITLE
+
+pytestmark = pytest.mark.server
+
+
+def elsewhere(url):
+    """The same server by another address."""
+    return f"review.url={url.replace('127.0.0.1', 'localhost')}"
+
+
+def test_a_server_at_another_address_is_known_by_its_project(home, wb, person, studio_server):
+    project = pushed(wb)["project"]
+    tasks = list(person.tasks(project).values())
+    person.annotate(tasks[0], *approve())
+    assert pulled(wb)["new"] == 1
+    person.annotate(tasks[1], *reject())
+    moved = elsewhere(studio_server.url)
+    assert wb("review", "pull", "--json", "--set", moved).json["new"] == 1
+    again = pushed(wb, "--set", moved)
+    assert (again["project"], again["tasks"]) == (project, 0)
+    assert wb("review", "pull", "--json", "--set", moved).json["new"] == 0
+    assert len(ledger(home).people.said()) == 2
+
+
+def test_a_project_of_somebody_else_that_has_the_number_is_left_alone(home, wb, person):
+    project = pushed(wb)["project"]
+    other = person.http.post("/api/projects/", json={"title": "other", "label_config": "<View/>"}).json()
+    with ledger(home).write("test", "number") as writer:
+        known = ledger(home).people.project("review")
+        writer.project(type(known)(known.place, known.kind, known.url, other["id"], known.config))
+    for verb in ("push", "pull"):
+        done = wb("review", verb)
+        assert done.code == 1
+        assert f"The project {other['id']}" in done.err
+        assert "gone" in done.err
+    assert pushed(wb, "--new")["project"] == project
+    assert person.http.get(f"/api/projects/{other['id']}/").json()["label_config"] == "<View/>"
+
+
+def test_the_long_name_of_a_folder_is_cut_in_the_title(tmp_path, wb, studio_server, person, monkeypatch):
+    folder = stocked(tmp_path / ("一个很长的名字_" * 9), wb, studio_server.url)
+    monkeypatch.chdir(folder)
+    number = pushed(wb, "--sample", "0.05")["project"]
+    assert len(person.http.get(f"/api/projects/{number}/").json()["title"]) == TITLE
+
+
+def test_a_bench_without_rows_has_answers_rated(tmp_path, wb, studio_server, person, monkeypatch):
+    (tmp_path / "wb.yaml").write_text(f"review: {{url: '{studio_server.url}', rating: {{dimensions: [fluency]}}}}\n")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "answers.jsonl").write_text(json.dumps({"question": "q", "answer": "a"}) + "\n", encoding="utf-8")
+    number = pushed(wb, "--project", "rating", "answers.jsonl")["project"]
+    (task,) = person.tasks(number).values()
+    stars = {"from_name": "rate_fluency", "to_name": "answer", "type": "rating", "value": {"rating": 4}}
+    person.annotate(task, stars)
+    assert pulled(wb)["new"] == 1
+    assert wb("review", "status", "--project", "rating", "--json").json["rated"] == 1
+    ledger(tmp_path).close()
+
+
+def test_of_several_projects_those_that_are_there_are_read_though_one_is_gone(home, wb, person):
+    (home / "answers.jsonl").write_text(json.dumps({"question": "q", "answer": "a"}) + "\n", encoding="utf-8")
+    rating = pushed(wb, "--project", "rating", "answers.jsonl")["project"]
+    project = pushed(wb)["project"]
+    person.annotate(next(iter(person.tasks(project).values())), *approve())
+    person.http.delete(f"/api/projects/{rating}/").raise_for_status()
+    done = wb("review", "pull")
+    assert done.code == 1
+    assert "--project rating --new" in done.err
+    assert len(ledger(home).people.said()) == 1
+
+
+def test_what_one_of_two_reviewers_did_is_sent_to_a_new_project_for_the_other(home, wb, person):
+    two = ("--set", "review.reviewers=[wb@localhost, anna]", "--set", "review.overlap=1", "--sample", "0.05")
+    project = pushed(wb, *two)["project"]
+    tasks = list(person.tasks(project).values())
+    uid, text = tasks[0]["data"]["uid"], tasks[0]["data"]["text"]
+    person.annotate(tasks[0], *edit("user: 我要查流量\nagent: 好的"))
+    pulled(wb)
+    person.http.delete(f"/api/projects/{project}/").raise_for_status()
+    again = pushed(wb, "--new", *two)
+    assert again["tasks"] == len(tasks)
+    sent = person.tasks(again["project"])[uid]
+    assert sent["data"]["text"] == text  # as the first one saw it, not as edited since
+    anna = next(row["id"] for row in person.http.get("/api/users/").json() if row["email"].startswith("anna"))
+    body = {"result": approve(), "completed_by": anna}
+    person.http.post(f"/api/tasks/{sent['id']}/annotations/", json=body).raise_for_status()
+    pulled(wb)
+    assert states(home)[uid] == "disputed"
+
+
+def test_an_answer_that_one_of_two_rated_is_sent_to_a_new_project_for_the_other(home, wb, person):
+    (home / "answers.jsonl").write_text(json.dumps({"question": "q", "answer": "a"}) + "\n", encoding="utf-8")
+    rate = ("--project", "rating", "answers.jsonl", "--set", "review.rating.dimensions=[fluency]")
+    project = pushed(wb, *rate)["project"]
+    (task,) = person.tasks(project).values()
+    person.annotate(task, {"from_name": "rate_fluency", "to_name": "answer", "type": "rating", "value": {"rating": 4}})
+    pulled(wb)
+    person.http.delete(f"/api/projects/{project}/").raise_for_status()
+    assert pushed(wb, *rate, "--new")["tasks"] == 1
