@@ -16,7 +16,7 @@ from workbench.errors import WorkbenchError
 from workbench.flow.choose import PROMOTED, choose, with_settings
 from workbench.flow.predictors import open_predictor
 from workbench.flow.promotion import POINTER
-from workbench.flow.tuned import is_tuned, open_tuned
+from workbench.flow.tuned import is_tuned, open_both
 from workbench.predictor import Predictor
 from workbench.serve.served import Examples, Served, Slot
 from workbench.text import shorten
@@ -62,7 +62,7 @@ def open_served(bench: ServingBench, run: Path) -> Served:
         DataError: the model cannot be opened, or does not fit what it needs.
     """
     if is_tuned(run):
-        predictor, chat = open_tuned(run)
+        predictor, chat = open_both(bench, run)
         return Served(predictor, chat=chat, at=int(time()))
     home = with_settings(bench, run)
     predictor = open_predictor(home if home is bench else ServingBench.of(home), run)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from workbench.config import read_yaml
+from workbench.bench import Bench
 from workbench.errors import DataError
 from workbench.lm.chat import Chat
 from workbench.predictor import Predictor
@@ -80,25 +80,24 @@ def is_tuned(run: Path) -> bool:
     return bool((manifest.get("opens") or manifest.get("method")) == METHOD)
 
 
-def open_tuned(run: Path) -> tuple[Predictor, Chatty]:
-    """The model of a run of method qlora, once for both uses.
+def open_both(bench: Bench, run: Path) -> tuple[Predictor, Chatty]:
+    """The model of a run of method qlora, loaded once for both uses.
 
     Raises:
         DataError: the run holds no adapter.
         ConfigError: the base model cannot be loaded.
         MissingExtra: a package is missing.
     """
+    from workbench.flow.language import how, open_tuned
     from workbench.lm.adapters import ADAPTER, load_tuned
     from workbench.lm.label_predictor import LabelPredictor
     from workbench.lm.load import resolve
-    from workbench.train.qlora_ask import TASK, Tuned
+    from workbench.train.qlora_ask import TASK
 
-    settings = read_yaml(run / "config.yaml") if (run / "config.yaml").is_file() else {}
-    quantise = settings.get("train", {}).get("qlora", {}).get("quantise", "nf4")
     facts = read_json(run / TASK) if (run / TASK).is_file() else {}
     if facts.get("task", "intent") == "intent":
-        tuned = Tuned.open(run, quantise=quantise)
+        tuned = open_tuned(bench, run)
         named: Any = tuned  # frozen, which the protocol does not foresee
-        return LabelPredictor.of(run.name, named), TunedChat(tuned.model, tuned.chat)
-    model, tokenizer = load_tuned(run / ADAPTER, base=resolve(facts["base"]), quantise=quantise)
+        return LabelPredictor.of(run.name, named, bench.config.evaluate.answer), TunedChat(tuned.model, tuned.chat)
+    model, tokenizer = load_tuned(run / ADAPTER, base=resolve(facts["base"]), **how(bench))
     return Wordy(run.name), TunedChat(model, Chat.of(model, tokenizer))
