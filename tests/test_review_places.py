@@ -1,6 +1,7 @@
 """Where the tasks of a bench are: servers that get another address, projects that are gone, benches without rows."""
 
 import json
+from threading import Timer
 
 import pytest
 from reviewing import approve, edit, ledger, pulled, pushed, reject, states, stocked
@@ -104,3 +105,24 @@ def test_an_answer_that_one_of_two_rated_is_sent_to_a_new_project_for_the_other(
     pulled(wb)
     person.http.delete(f"/api/projects/{project}/").raise_for_status()
     assert pushed(wb, *rate, "--new")["tasks"] == 1
+
+
+def test_a_reviewer_without_an_account_is_named(home, wb, person):
+    names = "review.reviewers=[anna, wb@localhost, carla]"
+    done = wb("review", "push", "--sample", "0.02", "--set", names)
+    assert done.code == 0
+    assert "has no account of carla, whom" in done.err
+
+
+def test_watch_ends_when_nobody_has_anything_left_to_do_of_any_kind(home, wb, person):
+    (home / "answers.jsonl").write_text(json.dumps({"question": "q", "answer": "a"}) + "\n", encoding="utf-8")
+    one = ("--set", "review.rating.dimensions=[fluency]", "--set", "review.rating.raters=1")
+    project = pushed(wb, "--project", "rating", "answers.jsonl", *one)["project"]
+    (task,) = person.tasks(project).values()
+    stars = {"from_name": "rate_fluency", "to_name": "answer", "type": "rating", "value": {"rating": 4}}
+    later = Timer(2.0, person.annotate, (task, stars))
+    later.start()
+    done = wb("review", "watch", "--until-done", "--every", "1", "--json", *one)
+    later.join()
+    assert [line["waiting"] for line in done.lines][-1] == 0
+    assert sum(line["new"] for line in done.lines) == 1

@@ -34,8 +34,8 @@ class Judge:
     features: Features
     head: Head
     mean: Floats
-    seen: Mapping[str, Floats]
-    """Sample id -> out-of-fold probabilities of the peers."""
+    seen: Mapping[tuple[str, str], Floats]
+    """Sample id and text -> out-of-fold probabilities of the peers. Of a text that was edited since they say nothing."""
     marks: Mapping[str, Mapping[str, float]]
     says: tuple[str, ...] = ()
     """What the language models are worth that rules ask for, a sentence each."""
@@ -100,8 +100,8 @@ class Judge:
             return Rows([], raw, empty, self.head.labels, self.marks)
         probabilities = self.head.probabilities(self.features([sample.text for sample in samples], raw))
         for i, sample in enumerate(samples):
-            if sample.id in self.seen:
-                probabilities[i] = self.seen[sample.id]
+            if (sample.id, sample.text) in self.seen:
+                probabilities[i] = self.seen[sample.id, sample.text]
         return Rows(samples, centred(raw, self.mean), probabilities, self.head.labels, self.marks)
 
 
@@ -125,8 +125,8 @@ def _usable(bench: Bench, real: Sequence[Sample], peers: Sequence[Sample]) -> li
 
 def _with_peers(
     bench: Bench, real: Sequence[Sample], peers: Sequence[Sample], features: Features
-) -> tuple[Floats, Sequence[str], Head, Mapping[str, Floats]]:
-    """Out-of-fold probabilities of the real rows, their columns, the head of all rows, and those of the peers by id."""
+) -> tuple[Floats, Sequence[str], Head, Mapping[tuple[str, str], Floats]]:
+    """Out-of-fold probabilities of the real rows, their columns, the head of all rows, and those of the peers by id and text."""
     rows = [*real, *peers]
     texts, labels = [sample.text for sample in rows], [sample.label for sample in rows]
     inputs = features(texts, vectors(bench, rows))
@@ -138,5 +138,5 @@ def _with_peers(
     config = bench.config.classifier
     fitted = cross_fit(config, [s.id for s in rows], inputs, labels, groups, weights)
     head = Head.fit(config, inputs, labels, weights).at(fitted.temperature)
-    seen = {sample.id: fitted.probabilities[len(real) + i] for i, sample in enumerate(peers)}
+    seen = {(sample.id, sample.text): fitted.probabilities[len(real) + i] for i, sample in enumerate(peers)}
     return fitted.probabilities[: len(real)], fitted.labels, head, seen

@@ -147,20 +147,24 @@ class Ledger:
     def candidates(self, label: str | None = None) -> list[Candidate]:
         """Synthetic rows with their newest verdicts, in the order they came."""
         rows = [s for s in self.samples(source="synthetic") if label is None or s.label == label]
-        newest = (
-            select(t.verdicts.c.sample, func.max(t.verdicts.c.operation).label("operation")).group_by(
-                t.verdicts.c.sample
-            )
-        ).subquery()
+        found, said = self.gated(), self.people.reviews()
+        return [Candidate(row, tuple(found.get(row.id, ())), tuple(said.get(row.id, ()))) for row in rows]
+
+    def gated(self, *, but: str = "") -> dict[str, list[Verdict]]:
+        """Row -> verdicts of its newest gating; of the newest that no operation of the stage `but` made."""
+        newest = select(t.verdicts.c.sample, func.max(t.verdicts.c.operation).label("operation"))
+        if but:
+            newest = newest.join(t.operations, t.operations.c.id == t.verdicts.c.operation)
+            newest = newest.where(t.operations.c.stage != but)
+        last = newest.group_by(t.verdicts.c.sample).subquery()
         query = select(t.verdicts).join(
-            newest, (t.verdicts.c.sample == newest.c.sample) & (t.verdicts.c.operation == newest.c.operation)
+            last, (t.verdicts.c.sample == last.c.sample) & (t.verdicts.c.operation == last.c.operation)
         )
         found: dict[str, list[Verdict]] = {}
         with self._engine.connect() as connection:
             for row in connection.execute(query.order_by(t.verdicts.c.id)):
                 found.setdefault(row.sample, []).append(Verdict(row.rule, row.passed, row.reason, row.score, row.tail))
-        said = self.people.reviews()
-        return [Candidate(row, tuple(found.get(row.id, ())), tuple(said.get(row.id, ()))) for row in rows]
+        return found
 
     @cached_property
     def people(self) -> People:

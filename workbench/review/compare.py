@@ -75,7 +75,8 @@ def compare(
 
     Args:
         rows: what people looked at, passed rows and audited drops.
-        thresholds: the thresholds that a rule has now (one, or one for each class), for the sentences.
+        thresholds: the thresholds that a rule has now (one, or one for each class), for the sentences; asked only for rules of
+            which another one is suggested.
         seed: of the bootstraps behind suggested thresholds.
     """
     weights = np.array([row.weight for row in rows], dtype=np.float64)
@@ -83,14 +84,14 @@ def compare(
     passed = np.array([row.passed for row in rows], dtype=bool)
     kept, dropped = _share("kept_bad", bad, weights, passed), _share("dropped_bad", bad, weights, ~passed)
     names = sorted({verdict.rule for row in rows for verdict in row.verdicts})
-    now = thresholds or {}
-    rules = tuple(_rule(name, rows, now.get(name, ()), seed) for name in names)
+    now = {} if thresholds is None else thresholds
+    rules = tuple(_rule(name, rows, now, seed) for name in names)
     weighted = " (rows weighted by how many they stand for)" if len(set(weights.tolist())) > 1 else ""
     say = f"{_found(kept, bad & passed, 'passed by the gate')} {_found(dropped, bad & ~passed, 'dropped by it')[:-1]}{weighted}."
     return Comparison(kept, dropped, rules, say)
 
 
-def _rule(name: str, rows: Sequence[Judged], now: Sequence[float], seed: int) -> RuleWorth:
+def _rule(name: str, rows: Sequence[Judged], now: Mapping[str, Sequence[float]], seed: int) -> RuleWorth:
     known = [(row, verdict) for row in rows for verdict in row.verdicts if verdict.rule == name]
     bad = np.array([row.bad for row, _ in known], dtype=bool)
     weights = np.array([row.weight for row, _ in known], dtype=np.float64)
@@ -112,7 +113,7 @@ def _rule(name: str, rows: Sequence[Judged], now: Sequence[float], seed: int) ->
         _found(alone, bad & drops & ~others, "dropped by it alone") if alone.n < dropped.n else "",
         _found(passed, bad & ~drops, "that it let pass"),
         _auc_says(auc, bad[has]),
-        found.say(now) if found else f"No threshold is suggested: {why}.",
+        found.say(now.get(name, ())) if found else f"No threshold is suggested: {why}.",
     ]
     return RuleWorth(name, dropped, alone, passed, auc, found, " ".join(part for part in parts if part))
 

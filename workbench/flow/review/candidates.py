@@ -33,7 +33,9 @@ class CandidateReader:
         """Sample -> reviews, by the annotation that they were read from."""
         for i, (annotation, review) in enumerate(people.said()):
             self._reviews.setdefault(review.sample, {})[keys.get(annotation, i)] = review
-        self._rows = {candidate.sample.id: candidate.sample for candidate in bench.ledger.candidates()}
+        self._candidates = bench.ledger.candidates()
+        self._rows = {candidate.sample.id: candidate.sample for candidate in self._candidates}
+        self._passed = {candidate.sample.id for candidate in self._candidates if candidate.passed}
         self._changed = bench.ledger.changed(REVIEWED)
 
     def take(self, new: Sequence[Annotation], gone: Sequence[Annotation]) -> Taken:
@@ -90,14 +92,18 @@ class CandidateReader:
         if not samples:
             return {}
         rows = [self._rows[sample] for sample in samples]
-        others = [self._rows[s.id] for s in self._bench.ledger.passed() if s.id not in set(samples)]
-        found = self._judge.stack(others).check(self._judge.rows(rows))
+        others = [row for sample, row in self._rows.items() if sample in self._passed and sample not in set(samples)]
+        # What models said of the rows, they said of other texts or classes.
+        seen = replace(self._judge.rows(rows), marks={})
+        found = self._judge.stack(others).check(seen)
         refuse_unknown(rows, found, self._judge.head.labels)
+        for sample, verdicts in zip(samples, found, strict=True):
+            (self._passed.add if all(verdict.passed for verdict in verdicts) else self._passed.discard)(sample)
         return dict(zip(samples, found, strict=True))
 
     @cached_property
     def _judge(self) -> Judge:
-        return Judge.of(self._bench, peers_of(self._bench.ledger.candidates()))
+        return Judge.of(self._bench, peers_of(self._candidates))
 
 
 def _key(annotation: Annotation) -> Key:

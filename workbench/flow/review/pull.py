@@ -98,7 +98,7 @@ def _pull_project(
     for annotation in here:
         known.setdefault(annotation.uid, {})[annotation.number] = annotation
     ours = {task.uid for task in people.asked(place.kind)}
-    reader = READERS[place.kind](bench)
+    reader: Reader | None = None  # reads the whole bench: made for the first news
     for batch in studio.changed(place.number, people.cursor(place.place), set(known)):
         new, gone = [], []
         for seen in batch:
@@ -112,6 +112,7 @@ def _pull_project(
             known[seen.uid] = now
         if not new and not gone:  # known already: every look goes back a little in time
             continue
+        reader = reader or READERS[place.kind](bench)
         taken = reader.take(new, gone)
         _store(bench, place, batch[-1].changed, new, gone, taken)
         pulled.count(new, gone, taken)

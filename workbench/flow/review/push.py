@@ -11,7 +11,7 @@ from workbench.flow.review.connect import Wanted, connect, project
 from workbench.flow.review.deliver import deliver, waiting
 from workbench.flow.review.plan import Options, plan
 from workbench.flow.review.views import make_views
-from workbench.label_studio import Task, labelling_link
+from workbench.label_studio import Studio, Task, labelling_link
 from workbench.label_studio.labelling import read_review, with_choices
 from workbench.ledger import Asked, Project
 from workbench.records import digest
@@ -63,6 +63,7 @@ def push(bench: Bench, options: Options, *, new: bool = False, progress: Callabl
         UsageError: a class is not known.
     """
     with bench.alone("review push"), connect(bench) as studio:
+        _tell_strangers(bench, studio, progress)
         context = plan(bench, options)
         place = project(bench, studio, _wanted(bench), new=new)
         build = _Builder(bench, context)
@@ -70,6 +71,17 @@ def push(bench: Bench, options: Options, *, new: bool = False, progress: Callabl
         asked = bench.ledger.people.asked("review")
         link = make_views(studio, place, asked, context.pairs(asked), bench.config.review)
         return _pushed(bench, place, link, sent)
+
+
+def _tell_strangers(bench: Bench, studio: Studio, progress: Callable[[str], None]) -> None:
+    """Say who of the reviewers has no account there: their tasks would wait for nobody."""
+    names = bench.config.review.reviewers
+    known = {part for mail in studio.people().values() for part in (mail, mail.partition("@")[0])} if names else ()
+    if strangers := [name for name in names if name not in known]:
+        progress(
+            f"{studio.url} has no account of {', '.join(strangers)}, whom review.reviewers names; "
+            "a local Label Studio makes one with: wb review start --user NAME"
+        )
 
 
 def _pushed(bench: Bench, place: Project, link: str, sent: Sequence[Task]) -> Pushed:

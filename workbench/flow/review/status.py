@@ -1,9 +1,10 @@
 """`wb review status`: what the ledger knows of people's work. Asks no server."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cached_property
 
 from workbench.agreement import Agreement, agreement
 from workbench.bench import Bench
@@ -92,30 +93,41 @@ def _gate(bench: Bench, candidates: Sequence[Candidate], lots: Sequence[LotState
     """The gate's verdicts, as they were before a person changed the row, beside what people said of it."""
     chance = {row: len(lot.rows) / lot.looked for lot in lots if lot.looked for row in lot.rows}
     defects = bench.config.review.defects
-    known = [(c, c.judgement.state) for c in candidates]
-    decided = [(c, state in defects) for c, state in known if state in ("approve", "edit", "relabel", "reject")]
+    known = [(c.sample.id, c.judgement.state) for c in candidates]
+    decided = [(row, state) for row, state in known if state in ("approve", "edit", "relabel", "reject")]
     if not decided:
         return None
-    dropped = sum(bool(c.verdicts) and not c.passed for c in candidates)
-    audited = sum(not _passed(c.verdicts) for c, _ in decided)
+    before = bench.ledger.gated(but="review")
+    dropped = sum(not _passed(before.get(row, [])) for row, _ in known)
+    audited = sum(not _passed(before.get(row, [])) for row, _ in decided)
     rows = []
-    for candidate, bad in decided:
-        verdicts = _before(bench, candidate)
-        weight = chance.get(candidate.sample.id, 1.0) if _passed(verdicts) else max(1.0, dropped / max(1, audited))
-        rows.append(Judged(bad, verdicts, weight))
-    judge = Judge.of(bench, peers_of(candidates))
-    now = {rule: sorted(set(limits.values())) for rule, limits in judge.calibration.thresholds.items()}
-    return compare(rows, {rule: [t for t in limits if t < 1e30] for rule, limits in now.items()}, bench.config.seed)
+    for row, state in decided:
+        verdicts = before.get(row, [])
+        weight = chance.get(row, 1.0) if _passed(verdicts) else dropped / audited
+        rows.append(Judged(state in defects, verdicts, weight))
+    return compare(rows, _Thresholds(bench, candidates), bench.config.seed)
 
 
-def _before(bench: Bench, candidate: Candidate) -> Sequence[Verdict]:
-    """What the gate said of the row that people saw."""
-    if candidate.judgement.state not in ("edit", "relabel"):
-        return candidate.verdicts
-    history = [
-        rows for operation, rows in bench.ledger.verdict_history(candidate.sample.id) if operation.stage != "review"
-    ]
-    return history[-1] if history else candidate.verdicts
+class _Thresholds(Mapping[str, Sequence[float]]):
+    """What each rule is against now; the gate is calibrated when someone asks, which takes longer than all else."""
+
+    def __init__(self, bench: Bench, candidates: Sequence[Candidate]) -> None:
+        self._bench, self._candidates = bench, candidates
+
+    def __getitem__(self, rule: str) -> Sequence[float]:
+        return self._known[rule]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    @cached_property
+    def _known(self) -> Mapping[str, Sequence[float]]:
+        judge = Judge.of(self._bench, peers_of(self._candidates))
+        now = {rule: sorted(set(limits.values())) for rule, limits in judge.calibration.thresholds.items()}
+        return {rule: [t for t in limits if t < 1e30] for rule, limits in now.items()}
 
 
 def _passed(verdicts: Sequence[Verdict]) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from workbench.bench import Bench
 from workbench.flow.review.deliver import waiting
+from workbench.flow.review.kinds import KINDS
 from workbench.flow.review.pull import Pulled, pull
 
 
@@ -18,7 +19,7 @@ def watch(bench: Bench, every: float, *, until_done: bool) -> Iterator[tuple[Pul
     """
     while True:
         pulled = pull(bench)
-        open_tasks = len(waiting(bench, "review"))
+        open_tasks = sum(len(waiting(bench, kind)) for kind in KINDS)
         yield pulled, open_tasks
         if until_done and not open_tasks:
             return
