@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from workbench.bench import Bench
-from workbench.label_studio import Studio, Task
+from workbench.errors import DataError
+from workbench.label_studio import Studio, Task, labelling
 from workbench.ledger import Asked, Kind, Project
 
 CHUNK = 1000
@@ -15,6 +16,7 @@ def deliver(
     bench: Bench,
     studio: Studio,
     place: Project,
+    config: str,
     build: Callable[[Sequence[Asked]], Sequence[Task]],
     progress: Callable[[str], None],
 ) -> list[Task]:
@@ -26,26 +28,48 @@ def deliver(
         bench: where the plan is.
         studio: where they go.
         place: into which project.
+        config: its label config, which Label Studio does not hold tasks against.
         build: makes the tasks that are sent.
         progress: gets a line a batch.
+
+    Raises:
+        DataError: a task does not fit the label config.
+        ServiceError: Label Studio does not answer, or does not take them.
     """
-    people = bench.ledger.people
-    there = people.delivered(place.place)
-    if there and studio.count(place.number) < len(there):  # someone deleted tasks, or went back to an older copy
-        there = set(studio.present(place.number, sorted(there)))
-    todo = [task for task in waiting(bench, place.kind) if task.uid not in there]
+    due, there = waiting(bench, place.kind), bench.ledger.people.delivered(place.place)
+    known = [task.uid for task in due if task.uid in there]
+    # Someone deleted tasks or added some, or went back to an older copy.
+    if known and studio.count(place.number) != len(there):
+        there = set(studio.present(place.number, known))
+    todo = [task for task in due if task.uid not in there]
     sent: list[Task] = []
     if not todo:
         return sent
+    page = labelling.read(config)
     with studio.writing(place.number, [task.uid for task in todo], progress=progress) as writer:
         for start in range(0, len(todo), CHUNK):
             built = build(todo[start : start + CHUNK])
+            _check(page, built)
             by_uid = {task.uid: task for task in built}
             for uids in writer.put(built):
                 with bench.ledger.write("review", "delivered", {"place": place.place, "tasks": len(uids)}) as ledger:
                     ledger.delivered(place.place, uids)
                 sent += [by_uid[uid] for uid in uids]
     return sent
+
+
+def _check(page: labelling.Labelling, built: Sequence[Task]) -> None:
+    for task in built:
+        if lacks := labelling.lacking(page, task.data):
+            raise DataError(
+                f"The label config refers to ${lacks[0]}, and the task {task.uid} has no such field.",
+                f"Take it out of the config. There are: {', '.join(task.data)}.",
+            )
+        if task.prediction and (wrong := labelling.problems(page, task.prediction, task.data)):
+            raise DataError(
+                f"What shall stand filled in of task {task.uid} does not fit the label config. {wrong[0]}",
+                "Use the label config that is shipped, or put that control and its values into yours.",
+            )
 
 
 def waiting(bench: Bench, kind: Kind) -> list[Asked]:
