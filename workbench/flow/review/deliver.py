@@ -73,14 +73,12 @@ def _check(page: labelling.Labelling, built: Sequence[Task]) -> None:
 
 
 def waiting(bench: Bench, kind: Kind) -> list[Asked]:
-    """Planned tasks that fewer people have done than shall. A skip is an answer; what decides nothing of a candidate is none."""
+    """Planned tasks that fewer people have done than shall. A skip is an answer; what cannot be read is none."""
     people = bench.ledger.people
+    unreadable = {(reject.place, reject.line) for reject in people.unreadable(kind)}
     did: dict[str, set[str]] = defaultdict(set)
-    if kind == "review":
-        for _, review in people.said():
-            did[review.task].add(review.reviewer)
-    else:
-        for annotation in people.annotations(kind):
+    for annotation in people.annotations(kind):
+        if (annotation.uid, annotation.number) not in unreadable:
             did[annotation.uid].add(annotation.annotator)
     raters = bench.config.review.rating.raters if kind == "rating" else 1
     return [task for task in people.asked(kind) if len(did[task.uid]) < max(raters, len(task.reviewers))]
