@@ -9,6 +9,7 @@ from test_gate_flow import CANDIDATES, filled, only  # noqa: F401  # the fixture
 from workbench.bench import Bench
 from workbench.flow.judge import Judge
 from workbench.flow.review.candidates import CandidateReader
+from workbench.flow.review.deliver import waiting
 from workbench.flow.review.plan import Options, plan
 from workbench.flow.review.status import status
 from workbench.ledger import Annotation, Project
@@ -42,6 +43,7 @@ def store(bench, *annotations):
         writer.project(Project("p", "review", "http://labels.example", 1, ""))
         writer.annotations(annotations)
         writer.reviews(taken.reviews)
+        writer.rejects(taken.rejects)
         writer.changes(taken.changes)
         for sample, verdicts in taken.verdicts.items():
             writer.verdicts(sample, verdicts)
@@ -100,3 +102,13 @@ def test_lots_of_a_class_without_a_finished_sample_leave_its_rate_open(filled, w
     assert rates
     assert all((rate.low, rate.high, rate.n) == (0, 1, 0) for rate in rates.values())
     found.ledger.close()
+
+
+def test_what_cannot_be_read_is_no_answer_until_it_is_mended(asked):
+    n = len(waiting(asked, "review"))
+    store(asked, said(asked, "good", "relabel", label="nirgends"))
+    assert len(waiting(asked, "review")) == n
+    assert [(one.place, one.reason) for one in asked.ledger.people.unreadable("review")] == [("good", "unknown_class")]
+    store(asked, replace(said(asked, "good", "approve"), id="again", updated="t2"))
+    assert len(waiting(asked, "review")) == n - 1
+    assert asked.ledger.people.unreadable("review") == []

@@ -6,6 +6,7 @@ from threading import Timer
 import pytest
 from reviewing import approve, edit, ledger, pulled, pushed, reject, states, stocked
 
+from workbench.assets import find
 from workbench.flow.review.connect import TITLE
 
 pytestmark = pytest.mark.server
@@ -126,3 +127,47 @@ def test_watch_ends_when_nobody_has_anything_left_to_do_of_any_kind(home, wb, pe
     later.join()
     assert [line["waiting"] for line in done.lines][-1] == 0
     assert sum(line["new"] for line in done.lines) == 1
+
+
+def test_a_task_that_someone_deleted_is_sent_again_although_others_were_added(home, wb, person):
+    project = pushed(wb, "--sample", "0.05")["project"]
+    tasks = list(person.tasks(project).values())
+    answered, lost = tasks[0], tasks[1]
+    person.annotate(answered, *approve())
+    pulled(wb)
+    for task in (answered, lost):
+        person.http.delete(f"/api/tasks/{task['id']}/").raise_for_status()
+    strangers = [{"data": {**tasks[2]["data"], "uid": f"stranger {i}"}} for i in range(3)]
+    person.http.post(f"/api/projects/{project}/import", json=strangers).raise_for_status()
+    person.annotate(person.tasks(project)["stranger 0"], *reject())
+    found = pulled(wb)
+    assert (found["new"], found["foreign"]) == (0, 1)
+    assert pushed(wb, "--sample", "0.05")["tasks"] == 1
+    assert lost["data"]["uid"] in person.tasks(project)
+    assert states(home)[answered["data"]["uid"]] == "approve"
+
+
+def test_a_task_that_does_not_fit_the_label_config_is_not_sent(home, wb, person):
+    shipped = find("label_configs", "review.xml", [home]).read_text(encoding="utf-8")
+    (home / "label_configs").mkdir()
+    for old, new, say in (
+        ('value="$queue"', 'value="$origin"', "refers to $origin, and the task"),
+        ('name="text" value="$text"', 'name="text" value="$txt"', "refers to $txt, and the task"),
+    ):
+        assert old in shipped
+        (home / "label_configs" / "mine.xml").write_text(shipped.replace(old, new), encoding="utf-8")
+        done = wb("review", "push", "--set", "review.config=mine.xml")
+        assert done.code == 1
+        assert say in done.err
+        assert "There are: uid, text, label" in done.err
+    assert person.tasks(ledger(home).people.project("review").number) == {}
+
+
+def test_a_prediction_that_does_not_fit_the_label_config_is_not_sent(home, wb, person, monkeypatch):
+    from workbench.review import tasks
+
+    wrong = [{"from_name": "new_label", "to_name": "text", "type": "choices", "value": {"choices": ["nirgends"]}}]
+    monkeypatch.setattr(tasks, "prediction", lambda beside: wrong)
+    done = wb("review", "push")
+    assert done.code == 1
+    assert "'nirgends' is not a choice of 'new_label'" in done.err

@@ -7,8 +7,11 @@ import typer
 from workbench.cli.output import BenchOption, JsonOption, SetOption, open_bench, show, show_json, show_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from workbench.bench import Bench
     from workbench.flow.review.status import Status
-    from workbench.records import Metric
+    from workbench.records import Metric, Reject
     from workbench.review.rated import Summary
 
 ProjectOption = Annotated[
@@ -94,7 +97,7 @@ def status_json(found: "Status") -> dict[str, Any]:
                 for rule in gate.rules
             },
         },
-        "unreadable": [{"uid": r.place, "reason": r.reason, "say": r.say} for r in found.unreadable],
+        "unreadable": unreadable_json(found.unreadable),
         "approved": found.approved,
         "seconds_per_approved": seconds,
         "cost_per_approved": None if cost is None else float(cost),
@@ -130,8 +133,7 @@ def show_status(found: "Status") -> None:
         for rule in found.gate.rules:
             if rule.threshold is not None or rule.dropped.n:
                 show(f"{rule.rule}: {rule.say}")
-    for reject in found.unreadable[-5:]:
-        show(f"Unreadable: {reject.place}: {reject.say}")
+    show_unreadable(found.unreadable)
     seconds, cost = per_approved(found)
     if seconds is not None:
         price = "cost unknown: a reply has no price" if cost is None else f"cost {cost:.4f} (replies and review.wage)"
@@ -172,18 +174,34 @@ def show_ratings(found: "Summary") -> None:
         show(sentence)
 
 
-def show_dialogues(bench: Any, as_json: bool) -> None:
-    """How many dialogues wait."""
+def show_dialogues(bench: "Bench", as_json: bool) -> None:
+    """How many dialogues wait, and which annotations cannot be read."""
     from workbench.flow.review.deliver import waiting
 
-    tasks, left = len(bench.ledger.people.asked("dialogues")), len(waiting(bench, "dialogues"))
+    people = bench.ledger.people
+    tasks, left, unreadable = (
+        len(people.asked("dialogues")),
+        len(waiting(bench, "dialogues")),
+        people.unreadable("dialogues"),
+    )
     if as_json:
         share = (tasks - left) / tasks if tasks else 0.0
-        show_json(
-            {"tasks": tasks, "waiting": left, "progress": {"value": share, "low": share, "high": share, "n": tasks}}
-        )
+        progress = {"value": share, "low": share, "high": share, "n": tasks}
+        show_json({"tasks": tasks, "waiting": left, "progress": progress, "unreadable": unreadable_json(unreadable)})
         return
     show(f"{tasks - left} of {tasks} dialogues are done, {left} wait. What is still missing: wb tokens coverage")
+    show_unreadable(unreadable)
+
+
+def unreadable_json(found: "Sequence[Reject]") -> list[dict[str, str]]:
+    """Annotations that decide nothing."""
+    return [{"uid": reject.place, "reason": reject.reason, "say": reject.say} for reject in found]
+
+
+def show_unreadable(found: "Sequence[Reject]") -> None:
+    """The newest of them, for people."""
+    for reject in found[-5:]:
+        show(f"Unreadable: {reject.place}: {reject.say}")
 
 
 def _json(metric: "Metric | None") -> dict[str, float | int] | None:

@@ -110,7 +110,9 @@ def _denied(url: str, said: str) -> Denied:
 
 def _cure(said: str) -> str:
     if "incompatible" in said or "you can't remove it" in said:
-        return "Keep those controls in the label config, or make a new project for the new one."
+        return (
+            "Keep those controls, or delete those annotations; or pull, delete the project there, and push with --new."
+        )
     return "Mend what it names, then run this again."
 
 

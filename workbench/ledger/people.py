@@ -7,7 +7,7 @@ from sqlalchemy import Engine, Select, func, select
 
 from workbench.ledger import schema as t
 from workbench.ledger.facts import Annotation, Asked, Kind, Lot, Project
-from workbench.records import Review
+from workbench.records import Reject, Review
 
 
 class People:
@@ -50,6 +50,21 @@ class People:
             .order_by(t.annotations.c.operation, t.annotations.c.updated, t.annotations.c.number)
         )
         return [_annotation(row) for row in self._rows(query)]
+
+    def unreadable(self, kind: Kind) -> list[Reject]:
+        """What is wrong with annotations that decide nothing, as they stand now: `place` is the task, `line` their number."""
+        query = (
+            select(t.rejects)
+            .join(
+                t.annotations,
+                (t.annotations.c.operation == t.rejects.c.operation)
+                & (t.annotations.c.uid == t.rejects.c.place)
+                & (t.annotations.c.number == t.rejects.c.line),
+            )
+            .where(t.annotations.c.kind == kind, t.annotations.c.id.in_(_current()))
+            .order_by(t.rejects.c.id)
+        )
+        return [Reject(row.place, row.line, row.reason, row.say, row.raw) for row in self._rows(query)]
 
     def said(self) -> list[tuple[str, Review]]:
         """Every review that stands, oldest first, with the annotation that it was read from; empty for what is held back."""

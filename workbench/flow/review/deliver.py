@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from workbench.bench import Bench
-from workbench.label_studio import Studio, Task
+from workbench.errors import DataError
+from workbench.label_studio import Studio, Task, labelling
 from workbench.ledger import Asked, Kind, Project
 
 CHUNK = 1000
@@ -15,6 +16,7 @@ def deliver(
     bench: Bench,
     studio: Studio,
     place: Project,
+    config: str,
     build: Callable[[Sequence[Asked]], Sequence[Task]],
     progress: Callable[[str], None],
 ) -> list[Task]:
@@ -26,20 +28,28 @@ def deliver(
         bench: where the plan is.
         studio: where they go.
         place: into which project.
+        config: its label config, which Label Studio does not hold tasks against.
         build: makes the tasks that are sent.
         progress: gets a line a batch.
+
+    Raises:
+        DataError: a task does not fit the label config.
+        ServiceError: Label Studio does not answer, or does not take them.
     """
-    people = bench.ledger.people
-    there = people.delivered(place.place)
-    if there and studio.count(place.number) < len(there):  # someone deleted tasks, or went back to an older copy
-        there = set(studio.present(place.number, sorted(there)))
-    todo = [task for task in waiting(bench, place.kind) if task.uid not in there]
+    due, there = waiting(bench, place.kind), bench.ledger.people.delivered(place.place)
+    known = [task.uid for task in due if task.uid in there]
+    # Someone deleted tasks or added some, or went back to an older copy.
+    if known and studio.count(place.number) != len(there):
+        there = set(studio.present(place.number, known))
+    todo = [task for task in due if task.uid not in there]
     sent: list[Task] = []
     if not todo:
         return sent
+    page = labelling.read(config)
     with studio.writing(place.number, [task.uid for task in todo], progress=progress) as writer:
         for start in range(0, len(todo), CHUNK):
             built = build(todo[start : start + CHUNK])
+            _check(page, built)
             by_uid = {task.uid: task for task in built}
             for uids in writer.put(built):
                 with bench.ledger.write("review", "delivered", {"place": place.place, "tasks": len(uids)}) as ledger:
@@ -48,15 +58,27 @@ def deliver(
     return sent
 
 
+def _check(page: labelling.Labelling, built: Sequence[Task]) -> None:
+    for task in built:
+        if lacks := labelling.lacking(page, task.data):
+            raise DataError(
+                f"The label config refers to ${lacks[0]}, and the task {task.uid} has no such field.",
+                f"Take it out of the config. There are: {', '.join(task.data)}.",
+            )
+        if task.prediction and (wrong := labelling.problems(page, task.prediction, task.data)):
+            raise DataError(
+                f"What shall stand filled in of task {task.uid} does not fit the label config. {wrong[0]}",
+                "Use the label config that is shipped, or put that control and its values into yours.",
+            )
+
+
 def waiting(bench: Bench, kind: Kind) -> list[Asked]:
-    """Planned tasks that fewer people have done than shall. A skip is an answer; what decides nothing of a candidate is none."""
+    """Planned tasks that fewer people have done than shall. A skip is an answer; what cannot be read is none."""
     people = bench.ledger.people
+    unreadable = {(reject.place, reject.line) for reject in people.unreadable(kind)}
     did: dict[str, set[str]] = defaultdict(set)
-    if kind == "review":
-        for _, review in people.said():
-            did[review.task].add(review.reviewer)
-    else:
-        for annotation in people.annotations(kind):
+    for annotation in people.annotations(kind):
+        if (annotation.uid, annotation.number) not in unreadable:
             did[annotation.uid].add(annotation.annotator)
     raters = bench.config.review.rating.raters if kind == "rating" else 1
     return [task for task in people.asked(kind) if len(did[task.uid]) < max(raters, len(task.reviewers))]

@@ -46,8 +46,9 @@ def push(bench: Bench, *, new: bool = False, progress: Callable[[str], None] = l
     with bench.alone("review push"), connect(bench) as studio:
         known = vocabulary(bench)
         plan(bench)
-        place = project(bench, studio, wanted(known), new=new)
-        sent = deliver(bench, studio, place, builder(known), progress)
+        page = wanted(known)
+        place = project(bench, studio, page, new=new)
+        sent = deliver(bench, studio, place, page.config, builder(known), progress)
         link = make_views(studio, place)
         queues = Counter({"dialogues": len(sent)} if sent else {})
         filled = sum(bool(task.prediction) for task in sent)

@@ -65,9 +65,10 @@ def push(bench: Bench, options: Options, *, new: bool = False, progress: Callabl
     with bench.alone("review push"), connect(bench) as studio:
         _tell_strangers(bench, studio, progress)
         context = plan(bench, options)
-        place = project(bench, studio, _wanted(bench), new=new)
+        wanted = _wanted(bench)
+        place = project(bench, studio, wanted, new=new)
         build = _Builder(bench, context)
-        sent = deliver(bench, studio, place, build, progress)
+        sent = deliver(bench, studio, place, wanted.config, build, progress)
         asked = bench.ledger.people.asked("review")
         link = make_views(studio, place, asked, context.pairs(asked), bench.config.review)
         return _pushed(bench, place, link, sent)

@@ -68,8 +68,9 @@ def push(bench: Bench, file: Path, *, new: bool = False, progress: Callable[[str
     with bench.alone("review push"), connect(bench) as studio:
         read = load(bench, file)
         plan(bench, file.name, read)
-        place = project(bench, studio, wanted(bench), new=new)
-        sent = deliver(bench, studio, place, build, progress)
+        page = wanted(bench)
+        place = project(bench, studio, page, new=new)
+        sent = deliver(bench, studio, place, page.config, build, progress)
         link = make_views(studio, place)
         queues = Counter({"rating": len(sent)} if sent else {})
         return Pushed(place, link, len(sent), 0, queues, len(waiting(bench, "rating")))

@@ -71,7 +71,7 @@ def status(bench: Bench) -> Status:
         overall=_pooled(queue, lots) if lots else None,
         lots=[(lot, lot.step(queue.rules)) for lot in lots],
         gate=_gate(bench, candidates, lots),
-        unreadable=_unreadable(bench),
+        unreadable=people.unreadable("review"),
         seconds=seconds,
         cost=_cost(bench, seconds),
     )
@@ -132,15 +132,6 @@ class _Thresholds(Mapping[str, Sequence[float]]):
 
 def _passed(verdicts: Sequence[Verdict]) -> bool:
     return all(verdict.passed for verdict in verdicts)
-
-
-def _unreadable(bench: Bench) -> list[Reject]:
-    """What is wrong with annotations that decide nothing, as they stand now."""
-    people = bench.ledger.people
-    read = {annotation for annotation, _ in people.said()}
-    told = {(reject.place, reject.line): reject for reject in bench.ledger.rejects()}
-    places = [(one.uid, one.number) for one in people.annotations("review") if one.id not in read]
-    return [told[place] for place in places if place in told]
 
 
 def _cost(bench: Bench, seconds: float) -> Decimal | None:
