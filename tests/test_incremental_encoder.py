@@ -11,6 +11,7 @@ from workbench.runs import read_json
 from workbench.train.incremental import IncrementalConfig
 
 pytestmark = [
+    pytest.mark.model,  # trains small ones: seconds each
     pytest.mark.skipif(not all(map(find_spec, ("torch", "transformers", "peft"))), reason="needs the extra `train`"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
 ]

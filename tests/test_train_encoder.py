@@ -26,6 +26,7 @@ from workbench.train import EncoderTrainConfig
 from workbench.train.encoder import fit_encoder
 
 pytestmark = [
+    pytest.mark.model,  # trains small ones: seconds each
     pytest.mark.skipif(not all(map(find_spec, ("torch", "transformers", "peft"))), reason="needs the extra `train`"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
 ]
