@@ -54,7 +54,7 @@ class Batcher:
     The model works in a thread of its own, so that the loop goes on answering.
     """
 
-    def __init__(self, *, max_batch: int = 64, max_wait: float = 0.005, max_queue: int = 4096) -> None:
+    def __init__(self, *, max_batch: int = 32, max_wait: float = 0.005, max_queue: int = 4096) -> None:
         self._max_batch, self._max_wait, self._max_queue = max_batch, max_wait, max_queue
         self._jobs: deque[_Job] = deque()
         self._full = asyncio.Event()

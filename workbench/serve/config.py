@@ -23,8 +23,9 @@ class ServeConfig(Strict):
     """Most texts in one request."""
     max_chars: int = Field(default=50_000, ge=1)
     """Longest text, in characters."""
-    max_batch: int = Field(default=64, ge=1)
-    """Most texts that the model computes at a time."""
+    max_batch: int = Field(default=32, ge=1)
+    """Most texts that the model computes at a time. Half as many as there are clients keeps it at work: while one half waits
+    for its batch, the other sends the next."""
     max_wait_ms: float = Field(default=4, ge=0)
     """How long the first of a batch waits for others, in milliseconds."""
     max_queue: int = Field(default=4096, ge=1)
