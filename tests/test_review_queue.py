@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from workbench.ledger import Candidate
 from workbench.records import Origin, Review, Sample, Turn, Verdict
 from workbench.review import Queue, Rules, SamplingConfig
+from workbench.review.sampling import unseen as exact
 
 RULES = Rules(SamplingConfig())
 
@@ -224,7 +225,10 @@ def test_a_fixed_share_tells_the_defect_rate_of_the_rest_also_of_a_small_lot(siz
     (state,) = bench.queue.states()
     unseen = state.step(bench.rules).unseen
     assert (unseen.n, unseen.value) == (size / 2, pytest.approx(1 / 3))
-    assert size == 12 or 0 < unseen.low < unseen.value < unseen.high < 1
+    assert (unseen.low, unseen.high) == tuple(
+        getattr(exact(size, size // 2, size // 6, 0.95), end) for end in ("low", "high")
+    )
+    assert 0 <= unseen.low < unseen.value < unseen.high <= 1
 
 
 def test_answers_that_come_first_are_no_sample_until_all_of_it_are_there():

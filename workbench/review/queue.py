@@ -1,15 +1,15 @@
 """Whom to show: which candidates become tasks, and which wait because a sample of their lot failed. Pure."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from math import ceil
 from typing import Literal
 
 from workbench.ledger import Asked, Candidate, Lot
-from workbench.records import Decision, digest
+from workbench.records import Decision, Metric, digest
 from workbench.review.decisions import ADJUDICATE
-from workbench.review.sampling import Looked, SamplingConfig, Step, looked, pick, plan, pooled, stages
+from workbench.review.sampling import Looked, SamplingConfig, Step, looked, pick, plan, pooled, stages, unseen
 
 LOOKED = ("approve", "edit", "relabel", "reject", "skipped")
 """States of rows that people are done with."""
@@ -91,9 +91,18 @@ class LotState:
         found = f"{self.defects or 'none'} of {self.looked} rows {'is' if self.defects <= 1 else 'are'} defective"
         say = f"A fixed share was drawn: {found}; nothing is promised of the others."
         action: Literal["accept", "draw"] = "draw" if self.waiting else "accept"
-        known = self.counts(rules)
-        unseen = pooled([known] if known else [], rules.sampling.confidence)
-        return Step(action, len(self.drawn), 0, unseen, say)
+        return Step(action, len(self.drawn), 0, estimate([self], rules), say)
+
+
+def estimate(lots: Sequence[LotState], rules: Rules) -> Metric:
+    """Defect rate of the rows of some lots that nobody looked at: 0 where there is none, anything where no sample tells."""
+    confidence = rules.sampling.confidence
+    if len(lots) == 1 and lots[0].closed and not lots[0].waiting:
+        lot = lots[0]
+        return unseen(len(lot.rows), lot.looked, lot.defects, confidence)
+    known = [(lot, lot.counts(rules)) for lot in lots]
+    found = pooled([counts for _, counts in known if counts], confidence)
+    return replace(found, n=found.n + sum(lot.looked for lot, counts in known if not counts))
 
 
 @dataclass(frozen=True, slots=True)

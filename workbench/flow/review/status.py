@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 
@@ -15,7 +15,8 @@ from workbench.ledger import Candidate
 from workbench.records import Metric, Reject, Verdict
 from workbench.review import LotState, Queue
 from workbench.review.compare import Comparison, Judged, compare
-from workbench.review.sampling import Step, pooled
+from workbench.review.queue import estimate
+from workbench.review.sampling import Step
 from workbench.review.summary import Reviewer, by_reviewer, decisions_by_row
 
 
@@ -68,7 +69,7 @@ def status(bench: Bench) -> Status:
         reviewers=by_reviewer(reviews),
         agreement=agreement(decisions_by_row(reviews), seed=bench.config.seed),
         defects=_defects(queue, lots),
-        overall=_pooled(queue, lots) if lots else None,
+        overall=estimate(lots, queue.rules) if lots else None,
         lots=[(lot, lot.step(queue.rules)) for lot in lots],
         gate=_gate(bench, candidates, lots),
         unreadable=people.unreadable("review"),
@@ -79,14 +80,7 @@ def status(bench: Bench) -> Status:
 
 def _defects(queue: Queue, lots: Sequence[LotState]) -> dict[str, Metric]:
     labels = dict.fromkeys(lot.label for lot in lots)
-    return {label: _pooled(queue, [lot for lot in lots if lot.label == label]) for label in labels}
-
-
-def _pooled(queue: Queue, lots: Sequence[LotState]) -> Metric:
-    """Of rows that nobody looked at. Where there is none left the rate is 0; where no sample tells, anything may be."""
-    known = [(lot, lot.counts(queue.rules)) for lot in lots]
-    found = pooled([counts for _, counts in known if counts], queue.rules.sampling.confidence)
-    return replace(found, n=found.n + sum(lot.looked for lot, counts in known if not counts))
+    return {label: estimate([lot for lot in lots if lot.label == label], queue.rules) for label in labels}
 
 
 def _gate(bench: Bench, candidates: Sequence[Candidate], lots: Sequence[LotState]) -> Comparison | None:
