@@ -485,7 +485,7 @@ def test_annotations_stand_against_a_config_without_their_control(studio, projec
         studio.answer(project, task, verdict("approve"))
     with pytest.raises(Refused, match="2 with from_name=verdict") as caught:
         studio.configure(project, CONFIG.replace('"verdict"', '"decision"'))
-    assert "new project" in caught.value.hint
+    assert "--new" in caught.value.hint
     wider = CONFIG.replace("</Choices>", '<Choice value="edit"/></Choices>')
     studio.configure(project, wider, overlap=3, model_version="of no prediction yet")
     assert studio.config(project) == wider
