@@ -358,3 +358,9 @@ def test_the_queue_of_a_tab_has_its_own_address():
 def test_one_import_is_bounded_so_that_the_server_can_hold_it():
     assert batches.ROWS <= 1000
     assert batches.BYTES < 250e6
+
+
+def test_a_cache_that_cannot_be_written_is_two_sentences(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(ServiceError, match="cannot be written"), alone("http://x", print, tmp_path / "file" / "cache"):
+        pass

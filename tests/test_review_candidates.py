@@ -7,6 +7,7 @@ import pytest
 from test_gate_flow import CANDIDATES, filled, only  # noqa: F401  # the fixture
 
 from workbench.bench import Bench
+from workbench.errors import DataError
 from workbench.flow.judge import Judge
 from workbench.flow.review.candidates import CandidateReader
 from workbench.flow.review.deliver import waiting
@@ -112,3 +113,9 @@ def test_what_cannot_be_read_is_no_answer_until_it_is_mended(asked):
     store(asked, replace(said(asked, "good", "approve"), id="again", updated="t2"))
     assert len(waiting(asked, "review")) == n - 1
     assert asked.ledger.people.unreadable("review") == []
+
+
+def test_a_bench_that_cannot_be_written_is_said_to_be(bench):
+    (bench.root / ".wb.lock").mkdir()
+    with pytest.raises(DataError, match="cannot be written"), bench.alone("review push"):
+        pass

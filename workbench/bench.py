@@ -12,7 +12,7 @@ from workbench.config import Strict, assignments, overlay, read_yaml
 from workbench.data import DataConfig
 from workbench.diagnose import DiagnoseConfig
 from workbench.encode import Cached, Encoder, EncoderConfig, open_encoder
-from workbench.errors import ConfigError, WorkbenchError
+from workbench.errors import ConfigError, DataError, WorkbenchError
 from workbench.evaluate import EvaluateConfig
 from workbench.gate import GateConfig
 from workbench.generate import GenerateConfig
@@ -149,6 +149,7 @@ class Bench:
 
         Raises:
             WorkbenchError: another process holds it.
+            DataError: the folder cannot be written.
         """
         from filelock import FileLock, Timeout
 
@@ -159,6 +160,10 @@ class Bench:
             raise WorkbenchError(
                 f"Another wb process is at work in {self.root}; `wb {verb}` would get in its way.",
                 "Wait for its end, or stop it, then run this again.",
+            ) from exc
+        except OSError as exc:
+            raise DataError(
+                f"{self.root} cannot be written: {exc.strerror or exc}.", "Make the bench writable for you."
             ) from exc
         try:
             yield

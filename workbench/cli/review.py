@@ -1,5 +1,6 @@
 """`wb review`: people look at candidates in Label Studio."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -114,11 +115,14 @@ def watch(
     """Pull again and again, until Ctrl-C."""
     from workbench.flow.review.watch import watch as run
 
-    for pulled, open_tasks in run(open_bench(bench, settings), every, until_done=until_done):
-        if as_json:
-            show_json(pulled_json(pulled) | {"waiting": open_tasks})
-        elif pulled.new or pulled.withdrawn:
-            show(f"{pulled.say}; {open_tasks} tasks wait")
+    with suppress(KeyboardInterrupt):  # the way it ends
+        for pulled, open_tasks in run(open_bench(bench, settings), every, until_done=until_done):
+            if as_json:
+                show_json(pulled_json(pulled) | {"waiting": open_tasks})
+            elif pulled.new or pulled.withdrawn:
+                show(f"{pulled.say}; {open_tasks} tasks wait")
+        return
+    say("Stopped.")
 
 
 def pulled_json(pulled: "Pulled") -> dict[str, int]:

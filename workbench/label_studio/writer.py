@@ -4,13 +4,13 @@ Two imports at once into an SQLite of Label Studio lose predictions and annotati
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from workbench.errors import ServiceError
+from workbench.label_studio import install
 from workbench.records import digest
 
 SETTLED = 30.0
@@ -20,8 +20,8 @@ _PATIENCE = 900.0
 
 
 def cache() -> Path:
-    """The user's cache folder for what concerns Label Studio."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "intent-workbench" / "label-studio"
+    """The user's cache folder for what concerns servers that are written to."""
+    return install.cache() / "label-studio"
 
 
 @contextmanager
@@ -29,14 +29,14 @@ def alone(url: str, progress: Callable[[str], None], folder: Path | None = None)
     """Be the only one of this user's processes that writes tasks to the server.
 
     Raises:
-        ServiceError: another one does not come to its end.
+        ServiceError: another one does not come to its end, or the cache cannot be written.
     """
     from filelock import FileLock, Timeout
 
     folder = folder or cache()
-    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"{digest(url)}.lock")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         progress(f"another process is writing to {url}: waiting for its end")
@@ -45,6 +45,9 @@ def alone(url: str, progress: Callable[[str], None], folder: Path | None = None)
         except Timeout as exc:
             say = f"Another process has been writing to Label Studio at {url} for {_PATIENCE / 60:.0f} minutes."
             raise ServiceError(say, "Wait for its end, or stop it, then run this again.") from exc
+    except OSError as exc:
+        say = f"{folder} cannot be written: {exc.strerror or exc}."
+        raise ServiceError(say, "Set XDG_CACHE_HOME to a folder that you may write.") from exc
     try:
         yield
     finally:
