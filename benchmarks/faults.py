@@ -22,7 +22,7 @@ from pathlib import Path
 from common import ROOT, arguments, dump, rows, table
 from pool import DATA, Served, available, served
 
-from workbench.flow.purchases import in_flight, key_of
+from workbench.flow.generate.purchases import in_flight, key_of
 from workbench.generate import parse_reply
 from workbench.ledger import Ledger
 from workbench.records import by_label

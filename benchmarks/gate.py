@@ -21,9 +21,9 @@ from common import ROOT, SHARED, arguments, dump, table
 
 from workbench.bench import Bench
 from workbench.data import Told, read
-from workbench.flow.ablate import ablate
-from workbench.flow.explain import doubtful
-from workbench.flow.gate import Gated, gate_file
+from workbench.flow.gate.ablate import ablate
+from workbench.flow.gate.explain import doubtful
+from workbench.flow.gate.run import Gated, gate_file
 from workbench.keywords import keywords
 from workbench.metrics import wilson
 from workbench.records import Sample

@@ -8,7 +8,7 @@ The two files are the class pairs of a fine-tuned GLM-4 on the CMCC test set, be
 from common import SHARED, arguments, dump, table
 
 from workbench.evaluate import CompareConfig
-from workbench.flow.evaluate import score_file
+from workbench.flow.evaluate.run import score_file
 
 
 def main() -> None:

@@ -20,11 +20,11 @@ from workbench.classify import Classifier, ClassifierConfig, Head, OutOfFold
 from workbench.data import Told, read
 from workbench.encode import Cached, EncoderConfig, open_encoder
 from workbench.evaluate import Arm, CompareConfig
-from workbench.flow.regression import Part, regression
+from workbench.flow.train.regression import Part, regression
 from workbench.records import Sample
 from workbench.train import fit_classifier
-from workbench.train.incremental import IncrementalConfig
-from workbench.train.incremental_classifier import Rows, continue_classifier, doubts, hold_out_new
+from workbench.train.incremental.classifier import Rows, continue_classifier, doubts, hold_out_new
+from workbench.train.incremental.config import IncrementalConfig
 
 PAIRS = (
     ("PROCESSING_BATCH_LIST", "MATERIAL_BATCH_QUERY"),

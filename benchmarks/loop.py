@@ -23,9 +23,9 @@ from pool import available, served
 from workbench.bench import Bench
 from workbench.classify import Features, Head
 from workbench.data import Told, read
-from workbench.flow.generate import generate
+from workbench.flow.generate.run import generate
 from workbench.flow.signals import vectors
-from workbench.flow.train import training_rows
+from workbench.flow.train.run import training_rows
 from workbench.gate.kinds import DEFAULTS
 from workbench.metrics import ratio
 from workbench.records import Need, Sample

@@ -20,8 +20,8 @@ from common import arguments, dump, rows, table
 from pool import DATA, Served, available, served
 
 from workbench.bench import Bench
-from workbench.flow.generate import Limits, _Loop, generate
-from workbench.flow.plan import Writer
+from workbench.flow.generate.plan import Writer
+from workbench.flow.generate.run import Limits, _Loop, generate
 from workbench.records import Need, Sample, Verdict, by_label
 
 FLYING = 64

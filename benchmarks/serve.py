@@ -24,7 +24,7 @@ from common import ROOT, arguments, dump, table
 import workbench
 from workbench.bench import Bench
 from workbench.flow.data import add
-from workbench.flow.train import train
+from workbench.flow.train.run import train
 
 CLIENTS = 64
 BATCH = 64
@@ -107,7 +107,7 @@ def cpu(process: int) -> float:
 
 def load(folder: Path) -> "workbench.Model":
     """The same model in this process."""
-    from workbench.flow.model import open_model
+    from workbench.flow.models.model import open_model
 
     return open_model(Bench.find(folder))
 

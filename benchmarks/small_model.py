@@ -18,7 +18,7 @@ from common import SHARED, arguments, dump, rows, table
 
 from workbench.bench import Bench
 from workbench.flow.data import add
-from workbench.flow.generate import generate
+from workbench.flow.generate.run import generate
 from workbench.records import Need, by_label
 
 SETTINGS = """\

@@ -229,7 +229,7 @@ def test_an_annotation_of_a_dialogue_whose_turns_are_others_now_is_told(bench):
 
 
 def test_a_proposal_that_comes_after_the_answer_is_put_to_people(bench, monkeypatch):
-    from workbench.flow.tokens_fill import Proposal
+    from workbench.flow.tokens.fill import Proposal
 
     first, people = dialogues.plan(bench)[0], People(bench)
     proposed = [Proposal(first.sample, 2, "tone", "firm", "")]

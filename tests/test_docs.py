@@ -11,7 +11,7 @@ import yaml
 
 from workbench.bench import Bench
 from workbench.flow.data import add
-from workbench.flow.gate import gate_file
+from workbench.flow.gate.run import gate_file
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from workbench.data import read_table
 from workbench.errors import DataError
 from workbench.evaluate import Arm, CompareConfig, compare, compare_texts, render, score
 from workbench.evaluate.report import Report
-from workbench.flow.evaluate import score_file
+from workbench.flow.evaluate.run import score_file
 from workbench.records import Sample, Turn
 
 metrics = pytest.importorskip("sklearn.metrics")

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from workbench.errors import DataError
-from workbench.flow import evaluate as flow
-from workbench.flow import evaluate_ask, predictors
+from workbench.flow.evaluate import ask as evaluate_ask
+from workbench.flow.evaluate import run as flow
+from workbench.flow.models import predictors
 from workbench.records import SEP
 from workbench.runs import MANIFEST, finish, new_run
 

@@ -8,9 +8,9 @@ import pytest
 import tiny_lm
 
 from workbench.bench import Bench
-from workbench.flow.predictors import open_predictor
+from workbench.flow.models.predictors import open_predictor
 from workbench.runs import finish, new_run
-from workbench.train.qlora_config import QloraConfig
+from workbench.train.qlora.config import QloraConfig
 
 NEEDED = ("torch", "transformers", "peft", "accelerate")
 pytestmark = [
@@ -25,7 +25,7 @@ def tuned(tmp_path_factory):
     """A bench with a finished run, and the texts of other dialogues than it learned."""
     import os
 
-    from workbench.train.qlora import fit_qlora
+    from workbench.train.qlora.fit import fit_qlora
 
     os.environ["HF_HUB_OFFLINE"] = "1"
     root = tmp_path_factory.mktemp("bench")

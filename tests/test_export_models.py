@@ -12,8 +12,8 @@ import pytest
 
 import workbench
 from workbench.errors import DataError, ServiceError
-from workbench.flow.export_model import CONVERTER, export
-from workbench.flow.served import ServingBench, open_served
+from workbench.flow.models.export import CONVERTER, export
+from workbench.flow.serve.served import ServingBench, open_served
 from workbench.runs import finish, read_json
 
 TORCH = ("torch", "transformers", "peft", "accelerate")
@@ -88,8 +88,8 @@ def tuned(tmp_path_factory):
     pytest.importorskip("bitsandbytes")
     import tiny_lm
 
-    from workbench.train.qlora import fit_qlora
-    from workbench.train.qlora_config import QloraConfig
+    from workbench.train.qlora.config import QloraConfig
+    from workbench.train.qlora.fit import fit_qlora
 
     folder = tmp_path_factory.mktemp("tuned")
     config = QloraConfig(

@@ -11,11 +11,11 @@ import pytest
 from llm_server import Step, llm_server
 
 from workbench.bench import Bench
-from workbench.flow.ablate import ablate
-from workbench.flow.gate import gate_bench
-from workbench.flow.generate import generate
-from workbench.flow.judge import Judge
-from workbench.flow.plan import needs
+from workbench.flow.gate.ablate import ablate
+from workbench.flow.gate.judge import Judge
+from workbench.flow.gate.run import gate_bench
+from workbench.flow.generate.plan import needs
+from workbench.flow.generate.run import generate
 from workbench.gate import Score
 from workbench.gate.kinds import DEFAULTS
 from workbench.records import Origin, Sample, Turn
@@ -352,8 +352,8 @@ def test_a_command_killed_before_its_look_leaves_it_to_the_next(tmp_path, server
         "import os, sys\n"
         "from pathlib import Path\n"
         "from test_gate_flow import generating, want\n"
-        "from workbench.flow import generate as flow\n"
-        "from workbench.flow.sieve import Sieve\n"
+        "from workbench.flow.generate import run as flow\n"
+        "from workbench.flow.generate.sieve import Sieve\n"
         "plain = Sieve.look\n"
         "def look(self, *, filled):\n"
         "    if self.bench.ledger.candidates(): os.kill(os.getpid(), 9)\n"

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from workbench.classify import Classifier, ClassifierConfig, Features, Head, OutOfFold
 from workbench.errors import ConfigError, DataError
 from workbench.records import Sample, Turn
-from workbench.train.incremental import IncrementalConfig
-from workbench.train.incremental_balance import balance
-from workbench.train.incremental_classifier import (
+from workbench.train.incremental.balance import balance
+from workbench.train.incremental.classifier import (
     Rows,
     continue_classifier,
     doubts,
@@ -20,8 +19,9 @@ from workbench.train.incremental_classifier import (
     hold_out_new,
     hold_out_old,
 )
-from workbench.train.incremental_head import Lesson, _Problem, continue_head, fisher
-from workbench.train.incremental_replay import closeness, doubt, replayed
+from workbench.train.incremental.config import IncrementalConfig
+from workbench.train.incremental.head import Lesson, _Problem, continue_head, fisher
+from workbench.train.incremental.replay import closeness, doubt, replayed
 
 NONE = IncrementalConfig(guard=())
 

@@ -8,7 +8,7 @@ import pytest
 from workbench.errors import DataError
 from workbench.records import Sample, Turn
 from workbench.runs import read_json
-from workbench.train.incremental import IncrementalConfig
+from workbench.train.incremental.config import IncrementalConfig
 
 pytestmark = [
     pytest.mark.model,  # trains small ones: seconds each
@@ -52,7 +52,7 @@ def tiny(folder):
 
 def fit(base, folder, **settings):
     from workbench.train import EncoderTrainConfig
-    from workbench.train.encoder import fit_encoder
+    from workbench.train.encoder.fit import fit_encoder
 
     config = EncoderTrainConfig(
         model=str(base),
@@ -76,8 +76,8 @@ def run(tmp_path_factory):
 
 
 def continued(run, rows=NEW, *, dev=(), guard=(), replay=(), told=None, ewc=1.0, **settings):
-    from workbench.train.encoder_model import EncoderModel
-    from workbench.train.incremental_encoder import EncoderLesson, continue_encoder
+    from workbench.train.encoder.model import EncoderModel
+    from workbench.train.incremental.encoder import EncoderLesson, continue_encoder
 
     config = IncrementalConfig.read({"guard": list(guard), "ewc": ewc, "encoder": FAST | settings}, where="test")
     lesson = EncoderLesson(samples([*replay, *rows]), samples(OLD), samples(dev))
@@ -91,7 +91,7 @@ def right(model, rows):
 
 
 def test_new_rows_are_learned_and_guards_keep_the_class_without_new_rows(run):
-    from workbench.train.encoder_model import EncoderModel
+    from workbench.train.encoder.model import EncoderModel
 
     lost = [row for row in OLD if row[1] == "查询"]
     assert right(EncoderModel.open(run), lost) == 1
@@ -104,7 +104,7 @@ def test_new_rows_are_learned_and_guards_keep_the_class_without_new_rows(run):
 
 
 def test_a_great_elastic_weight_keeps_the_weights_nearer(run):
-    from workbench.train.encoder_model import EncoderModel
+    from workbench.train.encoder.model import EncoderModel
 
     start = dict(EncoderModel.open(run).model.named_parameters())
 
@@ -124,7 +124,7 @@ def test_the_same_seed_gives_the_same_weights(run):
 def test_frozen_layers_stay_as_they_are(run):
     import torch
 
-    from workbench.train.encoder_model import EncoderModel, layers
+    from workbench.train.encoder.model import EncoderModel, layers
 
     before, after = EncoderModel.open(run).model, continued(run, freeze_layers=1).model
     same = [
@@ -143,7 +143,7 @@ def test_it_ends_early_and_goes_back_to_the_best_weights(run):
 
 
 def test_new_classes_make_the_head_grow_and_the_model_opens_again(run, tmp_path):
-    from workbench.train.encoder_model import EncoderModel
+    from workbench.train.encoder.model import EncoderModel
 
     more = [(f"快开通{thing}啊", "开通") for thing in THINGS]
     model = continued(run, more, guard=("distill", "ewc"), replay=OLD[::3], epochs=12)
@@ -155,7 +155,7 @@ def test_new_classes_make_the_head_grow_and_the_model_opens_again(run, tmp_path)
 
 
 def test_adapters_are_continued_but_do_not_grow(run, tmp_path):
-    from workbench.train.encoder_model import EncoderModel
+    from workbench.train.encoder.model import EncoderModel
 
     old = fit(run.parent / "base", tmp_path / "adapter-run", lora={"rank": 4})
     before = EncoderModel.open(old).logits([NEW[0][0]])

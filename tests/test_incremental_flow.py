@@ -5,12 +5,12 @@ import pytest
 from workbench.bench import Bench
 from workbench.errors import DataError, UsageError
 from workbench.evaluate import Arm, CompareConfig
-from workbench.flow.incremental import continue_run
-from workbench.flow.incremental_rows import Given
-from workbench.flow.predictors import open_predictor
-from workbench.flow.promotion import promoted, rollback
-from workbench.flow.regression import Part, regression
-from workbench.flow.train import train
+from workbench.flow.models.predictors import open_predictor
+from workbench.flow.models.promotion import promoted, rollback
+from workbench.flow.train.incremental import continue_run
+from workbench.flow.train.incremental_rows import Given
+from workbench.flow.train.regression import Part, regression
+from workbench.flow.train.run import train
 from workbench.records import Sample, Turn
 from workbench.runs import read_json, write_json
 

@@ -17,12 +17,12 @@ from test_llm_loop import fresh_rows, want
 
 from workbench.bench import Bench
 from workbench.errors import ConfigError, ServiceError, UsageError
-from workbench.flow.ask import ask_and_gate
-from workbench.flow.explain import explain
-from workbench.flow.gate import gate_bench
-from workbench.flow.generate import generate
-from workbench.flow.marks import heard
-from workbench.flow.questions import Questions
+from workbench.flow.gate.ask import ask_and_gate
+from workbench.flow.gate.explain import explain
+from workbench.flow.gate.marks import heard
+from workbench.flow.gate.questions import Questions
+from workbench.flow.gate.run import gate_bench
+from workbench.flow.generate.run import generate
 from workbench.gate.answers import read_label, read_score
 from workbench.gate.worth import paired_worth, worth
 from workbench.metrics import roc_area_interval
@@ -366,7 +366,7 @@ def test_answers_that_a_killed_command_left_are_used_and_not_bought_again(tmp_pa
         "from pathlib import Path\n"
         "from test_judge_llm import JUDGE, settings\n"
         "from workbench.bench import Bench\n"
-        "from workbench.flow import ask as flow\n"
+        "from workbench.flow.gate import ask as flow\n"
         "class server: url = sys.argv[2]\n"
         "bench = Bench.find(Path(sys.argv[1]), settings([server], JUDGE, llm__concurrency=1))\n"
         "flow._Asking._note = lambda self, replies: os.kill(os.getpid(), 9) if list(replies) else None\n"

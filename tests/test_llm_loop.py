@@ -13,8 +13,8 @@ from llm_server import Step, broken, llm_server
 
 from workbench.bench import Bench
 from workbench.errors import ServiceError, WorkbenchError
-from workbench.flow.generate import generate
-from workbench.flow.plan import needs
+from workbench.flow.generate.plan import needs
+from workbench.flow.generate.run import generate
 from workbench.records import Need, Sample, Turn
 
 KEY = "sk-very-secret"
@@ -144,7 +144,7 @@ def test_replies_that_a_killed_command_left_are_read_not_bought_again(tmp_path, 
         "import os, sys\n"
         "from pathlib import Path\n"
         "from test_llm_loop import openai_bench, want\n"
-        "from workbench.flow import generate as flow\n"
+        "from workbench.flow.generate import run as flow\n"
         "class server: url = sys.argv[2]\n"
         "bench = openai_bench(Path(sys.argv[1]), server, llm__concurrency=1)\n"
         "flow._Loop.read = lambda *_: os.kill(os.getpid(), 9)\n"

@@ -19,9 +19,9 @@ from llm_server import Step, broken, closed, llm_server, rate_limited
 from test_llm_loop import fresh_rows, make_bench, want
 
 from workbench.errors import ServiceError, UsageError
-from workbench.flow.generate import generate
-from workbench.flow.pulse import Pulse, State, line
-from workbench.flow.purchases import Purchases, in_flight, key_of, spent_before
+from workbench.flow.generate.pulse import Pulse, State, line
+from workbench.flow.generate.purchases import Purchases, in_flight, key_of, spent_before
+from workbench.flow.generate.run import generate
 from workbench.ledger import Ledger, Reply, Sent
 from workbench.ledger.schema import SCHEMA_VERSION
 from workbench.llm import Answer, OverCap, Purse, Request, complete

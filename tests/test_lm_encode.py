@@ -11,8 +11,8 @@ from workbench.lm.answers import DEFAULT, AnswerForm, Answers
 from workbench.lm.chat import Example, check_end, fit
 from workbench.records import Sample, Turn
 from workbench.tokens import Vocabulary
-from workbench.train.qlora_config import QloraConfig
-from workbench.train.qlora_rows import Asked, QloraContext, ResponseTask, plan
+from workbench.train.qlora.config import QloraConfig
+from workbench.train.qlora.rows import Asked, QloraContext, ResponseTask, plan
 
 NAMES = st.text(min_size=1, max_size=20)
 IDS = st.text(alphabet="0123456789abc-_", min_size=1, max_size=5)

@@ -9,10 +9,10 @@ from test_llm_loop import LABELS, fresh_rows, make_bench, openai_bench
 
 from workbench.bench import Bench
 from workbench.errors import ConfigError, DataError, UsageError
-from workbench.flow import plan
 from workbench.flow.diagnose import diagnose
-from workbench.flow.generate import generate
-from workbench.flow.plan import Writer, confused, needs, refill
+from workbench.flow.generate import plan
+from workbench.flow.generate.plan import Writer, confused, needs, refill
+from workbench.flow.generate.run import generate
 from workbench.ledger import Asked
 from workbench.records import Need, Origin, Review, Sample, Turn, Verdict
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import workbench
 from workbench.errors import ConfigError, DataError
-from workbench.flow.predict import rows_of
-from workbench.flow.promotion import promote
-from workbench.flow.train import train
+from workbench.flow.models.predict import rows_of
+from workbench.flow.models.promotion import promote
+from workbench.flow.train.run import train
 from workbench.records import Sample, Turn
 from workbench.runs import read_json
 

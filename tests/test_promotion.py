@@ -3,7 +3,7 @@
 import pytest
 
 from workbench.errors import DataError
-from workbench.flow.promotion import promote, promoted, rollback
+from workbench.flow.models.promotion import promote, promoted, rollback
 from workbench.runs import finish, read_json, write_json
 
 

@@ -8,7 +8,7 @@ from test_gate_flow import CANDIDATES, filled, only  # noqa: F401  # the fixture
 
 from workbench.bench import Bench
 from workbench.errors import DataError
-from workbench.flow.judge import Judge
+from workbench.flow.gate.judge import Judge
 from workbench.flow.review.candidates import CandidateReader
 from workbench.flow.review.deliver import waiting
 from workbench.flow.review.plan import Options, plan

@@ -11,7 +11,7 @@ import pytest
 from workbench.bench import Bench
 from workbench.cli import main
 from workbench.flow import run as loop
-from workbench.flow.gate import Judge
+from workbench.flow.gate.run import Judge
 from workbench.runs import read_json
 
 HASHED = ("--set", "encoder.name=hashed")

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from workbench.assets import find
 from workbench.encode import Cached, HashedNgrams
 from workbench.errors import DataError, ServiceError, WorkbenchError
-from workbench.flow import predictors as flow
-from workbench.flow.predictors import RunPredictor
-from workbench.flow.serve import listen, open_model, servable
-from workbench.flow.train import predict, train
+from workbench.flow.models import predictors as flow
+from workbench.flow.models.predictors import RunPredictor
+from workbench.flow.serve.run import listen, open_model, servable
+from workbench.flow.train.run import predict, train
 from workbench.label_studio.labelling import problems, read, with_choices
 from workbench.records import Sample, Turn
 from workbench.serve import ServeConfig, label_studio_app

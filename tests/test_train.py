@@ -8,7 +8,7 @@ import yaml
 
 from workbench.bench import Bench
 from workbench.errors import DataError
-from workbench.flow.train import predict, train, training_rows
+from workbench.flow.train.run import predict, train, training_rows
 from workbench.records import Origin, Sample, Turn, Verdict
 from workbench.runs import read_json, write_json
 
@@ -244,7 +244,7 @@ def test_a_preset_chooses_method_and_settings(plain, wb, tmp_path):
 
 
 def test_a_run_of_a_method_that_cannot_be_opened_is_said(filled):
-    from workbench.flow.predictors import open_predictor
+    from workbench.flow.models.predictors import open_predictor
 
     run = train(filled).run
     write_json(run / "manifest.json", read_json(run / "manifest.json") | {"method": "tarot"})
@@ -253,7 +253,7 @@ def test_a_run_of_a_method_that_cannot_be_opened_is_said(filled):
 
 
 def test_every_predictor_gives_what_prediction_gives(filled):
-    from workbench.flow.predictors import open_predictor
+    from workbench.flow.models.predictors import open_predictor
 
     run = train(filled).run
     rows = training_rows(filled, "human")

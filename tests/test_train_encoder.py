@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from workbench.bench import Bench
 from workbench.errors import ConfigError, DataError, WorkbenchError
-from workbench.flow.predictors import open_predictor, predict
-from workbench.flow.rows import Files
-from workbench.flow.train import train
+from workbench.flow.models.predictors import open_predictor, predict
+from workbench.flow.train.rows import Files
+from workbench.flow.train.run import train
 from workbench.records import SEP, Sample, Turn
 from workbench.runs import read_json, read_jsonl
 from workbench.train import EncoderTrainConfig
-from workbench.train.encoder import fit_encoder
+from workbench.train.encoder.fit import fit_encoder
 
 pytestmark = [
     pytest.mark.model,  # trains small ones: seconds each
@@ -112,7 +112,7 @@ def test_it_ends_early_where_dev_gets_no_better_and_keeps_the_best(bert, tmp_pat
 
 def test_the_model_that_is_saved_is_the_best_not_the_last(bert, tmp_path):
     found = fitted(bert, tmp_path, epochs=6)
-    from workbench.train.encoder_model import EncoderModel
+    from workbench.train.encoder.model import EncoderModel
 
     model = EncoderModel.open(tmp_path)
     said = [model.side.labels[i] for i in model.logits([row.text for row in rows_of(30, 1000)]).argmax(axis=1)]
@@ -130,7 +130,7 @@ def test_frozen_parts_do_not_change(bert, tmp_path):
 
 
 def test_adding_up_gradients_of_fewer_rows_gives_the_same_step(bert, tmp_path):
-    from workbench.train.encoder_model import load_base
+    from workbench.train.encoder.model import load_base
 
     assert load_base is not None
     for name, micro in (("whole", 0), ("parts", 3)):
@@ -256,7 +256,7 @@ def test_another_error_of_torch_is_not_taken_for_memory(bert, tmp_path, monkeypa
 def inputs_of(bert, length):
     from transformers import AutoTokenizer
 
-    from workbench.train.encoder_model import Inputs
+    from workbench.train.encoder.model import Inputs
 
     return Inputs(AutoTokenizer.from_pretrained(bert), "", length)
 
@@ -387,7 +387,7 @@ def test_an_adapter_loads_with_plain_peft_and_gives_the_same_logits(bert, file, 
     from peft import PeftModel
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    from workbench.train.encoder_model import EncoderModel
+    from workbench.train.encoder.model import EncoderModel
 
     lora = ("--set", "train.encoder.lora.rank=4")
     done = wb(

@@ -6,9 +6,9 @@ import pytest
 from gates import PLAIN_GATE
 
 from workbench.bench import Bench
-from workbench.flow.generate import generate
-from workbench.flow.plan import needs
-from workbench.flow.train import train
+from workbench.flow.generate.plan import needs
+from workbench.flow.generate.run import generate
+from workbench.flow.train.run import train
 from workbench.flow.why import why
 
 GATE = f"gate.rules={PLAIN_GATE}"

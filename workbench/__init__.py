@@ -5,7 +5,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 __all__ = ["Model", "__version__", "load_model"]
-_LAZY = {"Model": "workbench.flow.model", "load_model": "workbench.flow.model"}
+_LAZY = {"Model": "workbench.flow.models.model", "load_model": "workbench.flow.models.model"}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ from workbench.cli.output import BenchOption, JsonOption, SetOption, open_bench,
 if TYPE_CHECKING:
     from workbench.bench import Bench
     from workbench.evaluate.criteria import Criterion
-    from workbench.flow.evaluate import Evaluation
+    from workbench.flow.evaluate.run import Evaluation
 
 SAMPLES = 50
 """Rows of a quick look that names no number."""
@@ -57,7 +57,7 @@ def evaluate(
 ) -> None:
     """Score a model with intervals, and say whether it improved, is no worse, is worse, or that one cannot tell."""
     from workbench.errors import UsageError
-    from workbench.flow import evaluate as flow
+    from workbench.flow.evaluate import run as flow
 
     words = [*(checkpoint or []), *(runs or [])]
     if baseline_predictions is not None and predictions is None:
@@ -107,7 +107,7 @@ def _refuse_with_a_file(baseline: str | None, words: Sequence[str]) -> None:
 def _of_file(
     bench: Path | None, settings: list[str] | None, after: Path, before: Path | None, labels: list[str] | str
 ) -> dict[str, Any]:
-    from workbench.flow.evaluate import score_file
+    from workbench.flow.evaluate.run import score_file
 
     return score_file(after, labels, before, _bench_or_none(bench, settings).config.evaluate.compare)
 
@@ -211,6 +211,6 @@ def report(
     settings: SetOption = None,
 ) -> None:
     """Print where the HTML report of an evaluation is."""
-    from workbench.flow.evaluate import report as flow
+    from workbench.flow.evaluate.run import report as flow
 
     show(str(flow(open_bench(bench, settings), run)))

@@ -10,7 +10,7 @@ from workbench.cli.output import BenchOption, JsonOption, SetOption, open_bench,
 
 if TYPE_CHECKING:
     from workbench.bench import Bench
-    from workbench.flow.gate import Gated
+    from workbench.flow.gate.run import Gated
 
 
 def register(app: typer.Typer) -> None:
@@ -47,7 +47,7 @@ def gate(
     settings: SetOption = None,
 ) -> None:
     """Judge candidates by rules whose thresholds are calibrated on the real rows."""
-    from workbench.flow import gate as flow
+    from workbench.flow.gate import run as flow
 
     opened = open_bench(bench, settings)
     if explain is not None:
@@ -85,7 +85,7 @@ def ask_models(bench: "Bench", file: Path | None, max_requests: int) -> "Gated":
         UsageError: a file is named.
     """
     from workbench.errors import UsageError
-    from workbench.flow.ask import ask_and_gate
+    from workbench.flow.gate.ask import ask_and_gate
 
     if file is not None:
         raise UsageError(

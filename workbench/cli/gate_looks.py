@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def explain_row(bench: "Bench", sample_id: str, as_json: bool) -> None:
     """Every rule's score beside its threshold."""
-    from workbench.flow.explain import explain
+    from workbench.flow.gate.explain import explain
     from workbench.text import shorten
 
     found = explain(bench, sample_id)
@@ -47,7 +47,7 @@ def explain_row(bench: "Bench", sample_id: str, as_json: bool) -> None:
 
 def list_doubtful(bench: "Bench", count: int, as_json: bool) -> None:
     """Accepted rows in the order in which a person should look at them."""
-    from workbench.flow.explain import doubtful
+    from workbench.flow.gate.explain import doubtful
     from workbench.text import shorten
 
     found = doubtful(bench)
@@ -62,7 +62,7 @@ def list_doubtful(bench: "Bench", count: int, as_json: bool) -> None:
 
 def ablate_rules(bench: "Bench", as_json: bool) -> None:
     """What each rule is worth."""
-    from workbench.flow.ablate import ablate
+    from workbench.flow.gate.ablate import ablate
 
     found = ablate(bench, say)
     if as_json:

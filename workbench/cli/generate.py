@@ -9,8 +9,8 @@ from workbench.cli.output import BenchOption, JsonOption, SetOption, open_bench,
 from workbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from workbench.flow.generate import Generated
-    from workbench.flow.plan import Estimate, Planned
+    from workbench.flow.generate.plan import Estimate, Planned
+    from workbench.flow.generate.run import Generated
 
 
 def register(app: typer.Typer) -> None:
@@ -52,9 +52,9 @@ def generate(
     settings: SetOption = None,
 ) -> None:
     """Have a model write rows for small classes or mixed-up pairs, until enough of them pass the gate."""
-    from workbench.flow import plan
     from workbench.flow.diagnose import diagnose
-    from workbench.flow.generate import generate as run
+    from workbench.flow.generate import plan
+    from workbench.flow.generate.run import generate as run
 
     opened = open_bench(bench, settings)
     pairs = [*(pair or []), *(plan.confused(diagnose(opened), confusions) if confusions else ())]

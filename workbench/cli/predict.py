@@ -10,8 +10,8 @@ import typer
 from workbench.cli.output import BenchOption, JsonOption, SetOption, say, show, show_json
 
 if TYPE_CHECKING:
-    from workbench.flow.model import Model
-    from workbench.flow.predict import Answered
+    from workbench.flow.models.model import Model
+    from workbench.flow.models.predict import Answered
 
 _BAR = 24
 """Characters of a probability of 1."""
@@ -48,8 +48,8 @@ def predict(
     """Classify the rows of a file, one answer for each in their order, or texts as they are typed."""
     from workbench.bench import Bench
     from workbench.errors import UsageError
-    from workbench.flow import predict as flow
-    from workbench.flow.model import open_model
+    from workbench.flow.models import predict as flow
+    from workbench.flow.models.model import open_model
 
     if file is None and (out or text):
         raise UsageError(f"{'--out' if out else '--text'} is for a file.", "Name the file: wb predict FILE")
@@ -78,7 +78,7 @@ def predict(
 
 
 def _summary(model: "Model", found: "list[Answered]", out: Path | None, as_json: bool) -> None:
-    from workbench.flow.predict import tally
+    from workbench.flow.models.predict import tally
 
     without = tally(found)
     rows = "1 row" if len(found) == 1 else f"{len(found)} rows"

@@ -39,7 +39,7 @@ def serve(
     from pathlib import Path
 
     from workbench.bench import Bench
-    from workbench.flow import serve as flow
+    from workbench.flow.serve import run as flow
 
     given = {"host": host, "port": port}
     overrides = [*(settings or []), *(f"serve.{key}={value}" for key, value in given.items() if value is not None)]

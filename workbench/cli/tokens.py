@@ -13,8 +13,8 @@ from workbench.cli.output import BenchOption, JsonOption, SetOption, open_bench,
 
 if TYPE_CHECKING:
     from workbench.bench import Bench
-    from workbench.flow.tokens import Dialogues
-    from workbench.flow.tokens_fill import Filled
+    from workbench.flow.tokens.dialogues import Dialogues
+    from workbench.flow.tokens.fill import Filled
     from workbench.llm import Request
     from workbench.tokens import Coverage, FieldCount, Place
 
@@ -52,10 +52,10 @@ def cover(
     settings: SetOption = None,
 ) -> None:
     """Show how often each tag occurs, and what is missing, unknown, out of order or inconsistent."""
-    from workbench.flow import tokens as flow
+    from workbench.flow.tokens import dialogues as flow
 
     if ask:
-        from workbench.flow.tokens_fill import fill
+        from workbench.flow.tokens.fill import fill
 
         flow.no_file_with("--ask", file)
         opened = open_bench(bench, settings)
@@ -63,7 +63,7 @@ def cover(
     found = dialogues(file, tags, bench, settings)
     contradictions: Sequence[Place] = ()
     if file is None:
-        from workbench.flow.tokens_fill import contradicted
+        from workbench.flow.tokens.fill import contradicted
 
         contradictions = contradicted(open_bench(bench, settings), tags)
     result = flow.cover(found, contradictions)
@@ -75,7 +75,7 @@ def render(
     file: FileArgument = None, tags: TagsOption = None, bench: BenchOption = None, settings: SetOption = None
 ) -> None:
     """Print each dialogue as one JSON line: its id, its text with special tokens, and its further columns."""
-    from workbench.flow import tokens as flow
+    from workbench.flow.tokens import dialogues as flow
 
     show_lines(flow.rendered(dialogues(file, tags, bench, settings)))
 
@@ -88,7 +88,7 @@ def parse(
     settings: SetOption = None,
 ) -> None:
     """Print the dialogues that were rendered, one JSON line each, as they were."""
-    from workbench.flow import tokens as flow
+    from workbench.flow.tokens import dialogues as flow
 
     known = flow.vocabulary(bench_or_bare(bench, settings), tags)
     show_lines(flow.parsed(*content(file), known))
@@ -99,7 +99,7 @@ def list_tokens(
     tags: TagsOption = None, as_json: JsonOption = False, bench: BenchOption = None, settings: SetOption = None
 ) -> None:
     """Print every special token of the vocabulary, one a line, for the tokenizer of a model."""
-    from workbench.flow import tokens as flow
+    from workbench.flow.tokens import dialogues as flow
 
     found = flow.vocabulary(bench_or_bare(bench, settings), tags).special_tokens()
     if as_json:
@@ -118,7 +118,7 @@ def bench_or_bare(bench: Path | None, settings: Sequence[str] | None) -> "Bench"
 
 def dialogues(file: Path | None, tags: Path | None, bench: Path | None, settings: Sequence[str] | None) -> "Dialogues":
     """What a command works on."""
-    from workbench.flow import tokens as flow
+    from workbench.flow.tokens import dialogues as flow
 
     opened = open_bench(bench, settings) if file is None else bench_or_bare(bench, settings)
     return flow.load(opened, None if file is None else content(file), tags)
@@ -131,7 +131,7 @@ def content(file: Path) -> tuple[str, str]:
         DataError: it cannot be read.
     """
     from workbench.errors import DataError
-    from workbench.flow.tokens import read_text
+    from workbench.flow.tokens.dialogues import read_text
 
     if str(file) != "-":
         return str(file), read_text(file)
@@ -282,7 +282,7 @@ def fill(
     settings: SetOption = None,
 ) -> None:
     """Have a model propose the tags that are missing or unknown. Nothing is changed: proposals go to review."""
-    from workbench.flow import tokens_fill as flow
+    from workbench.flow.tokens import fill as flow
 
     opened = open_bench(bench, settings)
     if dry_run:

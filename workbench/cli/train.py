@@ -10,8 +10,8 @@ from workbench.cli.output import BenchOption, JsonOption, SetOption, say, show, 
 
 if TYPE_CHECKING:
     from workbench.bench import Bench
-    from workbench.flow.incremental_rows import Given
-    from workbench.flow.train import Trained
+    from workbench.flow.train.incremental_rows import Given
+    from workbench.flow.train.run import Trained
 
 _FILES = "Plain files"
 _CONTINUE = "Method incremental"
@@ -80,10 +80,10 @@ def train(
     settings: SetOption = None,
 ) -> None:
     """Train on the human rows and the accepted synthetic ones; the model and its settings go into a run folder."""
-    from workbench.flow.incremental_rows import Given
-    from workbench.flow.train import Files
-    from workbench.flow.train import estimate as look
-    from workbench.flow.train import train as run
+    from workbench.flow.train.incremental_rows import Given
+    from workbench.flow.train.run import Files
+    from workbench.flow.train.run import estimate as look
+    from workbench.flow.train.run import train as run
 
     plain = train_file is not None or new_data is not None
     overrides = [*([f"train.method={method}"] if method else []), *([f"train.fraction={fraction}"] if fraction else [])]
@@ -107,7 +107,7 @@ def _open(bench: Path | None, settings: list[str], *, preset: str | None, model:
     """The bench with what the options say laid over its settings."""
     from workbench.assets import find
     from workbench.bench import Bench
-    from workbench.flow.methods import METHODS
+    from workbench.flow.train.methods import METHODS
 
     pipeline = None
     if preset:
@@ -123,7 +123,7 @@ def _open(bench: Path | None, settings: list[str], *, preset: str | None, model:
 def _continue(opened: "Bench", given: "Given", parent: str, output: Path | None) -> "Trained":
     """Method incremental: its files are new rows, old rows, and test rows of either."""
     from workbench.errors import UsageError
-    from workbench.flow.incremental import continue_run
+    from workbench.flow.train.incremental import continue_run
 
     if given.new is None and (given.old or given.test or given.new_test):
         raise UsageError("--old-data, --test and --new-test go with --new-data FILE.", "Give all as files, or none.")

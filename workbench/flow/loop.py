@@ -9,14 +9,14 @@ from typing import Any
 from workbench import page
 from workbench.bench import Bench
 from workbench.errors import DataError
-from workbench.flow import plan
 from workbench.flow.diagnose import diagnose
-from workbench.flow.evaluate import Evaluation, evaluate
-from workbench.flow.evaluate_rows import Look
-from workbench.flow.generate import generate
-from workbench.flow.purchases import spent_before
+from workbench.flow.evaluate.rows import Look
+from workbench.flow.evaluate.run import Evaluation, evaluate
+from workbench.flow.generate import plan
+from workbench.flow.generate.purchases import spent_before
+from workbench.flow.generate.run import generate
 from workbench.flow.review.wait import wait_for_people
-from workbench.flow.train import train
+from workbench.flow.train.run import train
 from workbench.records import Need, digest
 from workbench.runs import finish, new_run, write_json, write_jsonl
 

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from workbench.assets import DEMO
 from workbench.bench import Bench
-from workbench.flow import data, diagnose, evaluate, plan
-from workbench.flow.generate import Generated, generate
+from workbench.flow import data, diagnose
+from workbench.flow.evaluate import run as evaluate
+from workbench.flow.generate import plan
+from workbench.flow.generate.run import Generated, generate
 from workbench.flow.review.pull import pull
 from workbench.flow.review.wait import wait_for_people
-from workbench.flow.train import train
+from workbench.flow.train.run import train
 from workbench.records import Need
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from workbench.bench import Bench
 from workbench.errors import UsageError, one_of
 from workbench.flow.data import human_rows
-from workbench.flow.plan import known_labels
+from workbench.flow.generate.plan import known_labels
 from workbench.generate import resolve_label
 from workbench.records import SPLITS, Sample
 

@@ -6,10 +6,10 @@ from pydantic import Field
 
 from workbench.config import Strict
 from workbench.train.classifier import fit_classifier, fit_heads
-from workbench.train.encoder_config import EncoderTrainConfig
-from workbench.train.incremental import IncrementalConfig
+from workbench.train.encoder.config import EncoderTrainConfig
+from workbench.train.incremental.config import IncrementalConfig
 from workbench.train.method import Fitted, Progress, silent
-from workbench.train.qlora_config import QloraConfig
+from workbench.train.qlora.config import QloraConfig
 
 __all__ = ["EncoderTrainConfig", "Fitted", "Progress", "TrainConfig", "fit_classifier", "fit_heads", "silent"]
 

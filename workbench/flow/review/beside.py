@@ -7,7 +7,7 @@ import numpy as np
 
 from workbench.bench import Bench
 from workbench.encode import Vectors
-from workbench.flow.judge import Judge, peers_of
+from workbench.flow.gate.judge import Judge, peers_of
 from workbench.gate import doubt
 from workbench.ledger import Asked, Candidate
 from workbench.records import Review, by_label

@@ -5,9 +5,9 @@ from dataclasses import replace
 from functools import cached_property
 
 from workbench.bench import Bench
-from workbench.flow.gate import refuse_unknown
-from workbench.flow.judge import Judge, peers_of
-from workbench.flow.plan import known_labels
+from workbench.flow.gate.judge import Judge, peers_of
+from workbench.flow.gate.run import refuse_unknown
+from workbench.flow.generate.plan import known_labels
 from workbench.flow.review.taken import Taken
 from workbench.gate import mended
 from workbench.ledger import Annotation, judgement

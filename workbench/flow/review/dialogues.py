@@ -10,8 +10,8 @@ from workbench.flow.review.connect import Wanted, connect, project
 from workbench.flow.review.deliver import deliver, waiting
 from workbench.flow.review.push import Pushed
 from workbench.flow.review.taken import Taken
-from workbench.flow.tokens import Dialogues, load, vocabulary
-from workbench.flow.tokens_fill import contradicted, proposals
+from workbench.flow.tokens.dialogues import Dialogues, load, vocabulary
+from workbench.flow.tokens.fill import contradicted, proposals
 from workbench.label_studio import Studio, Task, View
 from workbench.ledger import Annotation, Asked, Project
 from workbench.records import Change, Reject, Sample, Turn, digest

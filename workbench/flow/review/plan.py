@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from workbench.bench import Bench
 from workbench.errors import ConfigError
-from workbench.flow.plan import accepted_counts, known_labels
+from workbench.flow.generate.plan import accepted_counts, known_labels
 from workbench.flow.review.beside import Context
 from workbench.generate import resolve_label
 from workbench.ledger import Candidate

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from workbench.agreement import Agreement, agreement
 from workbench.bench import Bench
-from workbench.flow.judge import Judge, peers_of
+from workbench.flow.gate.judge import Judge, peers_of
 from workbench.flow.review.deliver import waiting
 from workbench.flow.review.plan import Options, queue_of
 from workbench.ledger import Candidate

@@ -1,0 +1,1 @@
+"""From needs to stored candidates: planned, written by models or by hand, bought once, sieved."""

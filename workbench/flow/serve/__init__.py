@@ -1,0 +1,1 @@
+"""A model behind a port: loaded, listened for, swapped while it answers."""

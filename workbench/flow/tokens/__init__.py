@@ -1,0 +1,1 @@
+"""Special tokens of annotated dialogues: look, render, parse, have tags proposed."""

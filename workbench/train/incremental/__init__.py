@@ -1,0 +1,1 @@
+"""Continue a trained classifier on new rows without forgetting."""

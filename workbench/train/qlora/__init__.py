@@ -1,0 +1,1 @@
+"""Tune a language model through an adapter on 4-bit weights."""
