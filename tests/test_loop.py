@@ -1,5 +1,6 @@
 """`wb loop`: rounds, their end, going on after a kill, one opening of the test split."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import workbench
 from workbench.bench import Bench
 from workbench.errors import DataError, UsageError
 from workbench.flow.loop import Options, loop
+from workbench.runs import read_json
 
 DEMO = Path(workbench.__file__).parent / "demo" / "telecom"
 SETTINGS = "encoder: {name: hashed}\nllm: {endpoints: [{kind: recorded, path: 'demo:telecom'}]}\ntrain: {replicas: 5}\n"
@@ -88,3 +90,47 @@ def test_a_cap_that_is_no_money_is_refused(home, wb):
     done = wb("loop", "--max-cost", "much")
     assert done.code == UsageError.exit_code
     assert "'much' is not an amount of money" in done.err
+
+
+def manifests(folder, rounds):
+    return [read_json(folder / "runs" / one["run"] / "manifest.json") for one in rounds]
+
+
+def test_each_round_continues_the_model_of_the_last_good_one_without_opening_the_test_split(home, wb):
+    done = wb("loop", "--rounds", "2", "--rows", "4", "--pairs", "0", "--patience", "3", "--json")
+    assert done.code == 0, done.err
+    rounds = done.lines[-1]["rounds"]
+    start, first, second = manifests(home, rounds)
+    assert (start["method"], first["method"], second["method"]) == ("classifier", "incremental", "incremental")
+    assert first["parent"] == rounds[0]["run"]
+    assert second["parent"] == (rounds[1]["run"] if rounds[1]["kept"] else rounds[0]["run"])
+    assert first["new_rows"] == rounds[1]["accepted"]
+    assert set(first["verdict"]["parts"]) == {"dev_split"}
+    assert not (home / "promoted.json").exists()
+    assert openings(home) == (1 if done.lines[-1]["best"] else 0)
+
+
+def test_a_round_that_makes_something_worse_on_dev_is_neither_kept_nor_best(home, monkeypatch):
+    from workbench.flow.train import incremental
+
+    def refused(parts, config):
+        return replace(plain(parts, config), promoted=False)
+
+    plain = incremental.regression
+    monkeypatch.setattr(incremental, "regression", refused)
+    bench = Bench.find(home)
+    said = []
+    result = loop(bench, Options(rounds=2, pairs=0, rows=4, patience=2), said.append)
+    bench.ledger.close()
+    assert [one.kept for one in result.rounds] == [True, False, False]
+    assert result.best.number == 0
+    assert result.evaluation is None
+    assert any("not kept: significantly worse on dev" in line for line in said)
+    parents = [read_json(home / "runs" / one.run / "manifest.json")["parent"] for one in result.rounds[1:]]
+    assert parents == [result.rounds[0].run] * 2
+
+
+def test_anew_trains_from_nothing_in_each_round(home, wb):
+    done = wb("loop", "--rounds", "1", "--rows", "4", "--pairs", "0", "--anew", "--json")
+    assert done.code == 0, done.err
+    assert [one["method"] for one in manifests(home, done.lines[-1]["rounds"])] == ["classifier", "classifier"]

@@ -242,17 +242,19 @@ def confusion_png(path: Path, labels: Sequence[str], matrix: Any, title: str) ->
     return "No font on this machine has all characters of the classes: the PNG numbers them. pip install 'intent-workbench[fonts]'"
 
 
-def curves_png(path: Path, x: Sequence[float], curves: Mapping[str, Sequence[float]], axis: str) -> None:
-    """Write curves over the same `x` as PNG, one colour each; their names are in English."""
+def curves_png(path: Path, axes: Mapping[str, Sequence[float]], curves: Mapping[str, Sequence[float]]) -> None:
+    """Write curves as PNG, one colour each, in a panel for each axis (name -> x of the points); names are in English."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4), dpi=120)
-    axes = figure.subplots()
-    for name, values in curves.items():
-        axes.plot(x, values, marker="o", label=name)
-    axes.set_xlabel(axis)
-    axes.legend()
-    axes.grid(alpha=0.3)
+    figure = Figure(figsize=(7 * len(axes), 4), dpi=120)
+    for panel, (axis, x) in zip(
+        figure.subplots(1, len(axes), sharey=True, squeeze=False)[0], axes.items(), strict=True
+    ):
+        for name, values in curves.items():
+            panel.plot(x, values, marker="o", label=name)
+        panel.set_xlabel(axis)
+        panel.legend()
+        panel.grid(alpha=0.3)
     figure.savefig(path, format="png", bbox_inches="tight")
 
 

@@ -32,6 +32,9 @@ def loop(
     review: Annotated[
         bool, typer.Option("--review", help="Put each round's rows to people first (exit code 75 while they work).")
     ] = False,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Train from nothing in each round instead of continuing the last good model.")
+    ] = False,
     as_json: JsonOption = False,
     bench: BenchOption = None,
     settings: SetOption = None,
@@ -41,7 +44,7 @@ def loop(
     from workbench.flow.loop import loop as run
 
     opened = open_bench(bench, settings)
-    result = run(opened, Options(rounds, classes, pairs, rows, patience, money(max_cost), review), say)
+    result = run(opened, Options(rounds, classes, pairs, rows, patience, money(max_cost), review, anew), say)
     show_json(looped_json(result)) if as_json else show_looped(result)
 
 
@@ -49,7 +52,7 @@ def looped_json(result: "Looped") -> dict[str, object]:
     """The last line of `wb loop --json`."""
     rounds = [
         {"round": r.number, "run": r.run, "macro_f1": r.macro_f1, "worst": r.worst, "worst_recall": r.worst_recall}
-        | {"accepted": r.accepted, "cost": float(r.cost), "asked": list(r.asked)}
+        | {"accepted": r.accepted, "cost": float(r.cost), "asked": list(r.asked), "kept": r.kept}
         for r in result.rounds
     ]
     verdict = result.evaluation.json() if result.evaluation else None

@@ -8,7 +8,7 @@ from typing import Any
 
 from workbench import page
 from workbench.bench import Bench
-from workbench.errors import DataError
+from workbench.errors import DataError, UsageError
 from workbench.flow.diagnose import diagnose
 from workbench.flow.evaluate.rows import Look
 from workbench.flow.evaluate.run import Evaluation, evaluate
@@ -16,9 +16,11 @@ from workbench.flow.generate import plan
 from workbench.flow.generate.purchases import spent_before
 from workbench.flow.generate.run import generate
 from workbench.flow.review.wait import wait_for_people
+from workbench.flow.train.incremental import can_continue, continue_on_dev
+from workbench.flow.train.incremental_rows import approved_since
 from workbench.flow.train.run import train
 from workbench.records import Need, digest
-from workbench.runs import finish, new_run, write_json, write_jsonl
+from workbench.runs import MANIFEST, finish, new_run, read_json, write_json, write_jsonl
 
 DEV = Look(split="dev")
 
@@ -39,11 +41,13 @@ class Options:
     max_cost: Decimal | None = None
     review: bool = False
     """Put each round's rows to people before training on them."""
+    anew: bool = False
+    """Train from nothing in each round instead of continuing the last good model."""
 
     @property
     def key(self) -> str:
         """What tells this loop from one with other settings; the cap may be raised and the rounds be more."""
-        return digest(str((self.classes, self.pairs, self.rows, self.review)))
+        return digest(str((self.classes, self.pairs, self.rows, self.review, self.anew)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,8 @@ class Round:
     """What the bench has spent so far."""
     asked: tuple[str, ...] = ()
     """Classes that got rows in this round."""
+    kept: bool = True
+    """Nothing got significantly worse on dev than in the model that it continues, so that the next round continues it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,28 +138,48 @@ class _Loop:
         return made.stopped_by
 
     def _ended(self) -> bool:
-        best = max(range(len(self.rounds)), key=lambda i: (self.rounds[i].macro_f1, -i))
-        if len(self.rounds) - 1 - best >= self.options.patience and len(self.rounds) > 1:
+        if len(self.rounds) - 1 - self._best().number >= self.options.patience and len(self.rounds) > 1:
             self.stopped = "no_better"
             return True
         return len(self.rounds) > self.options.rounds
 
     def _judge(self, number: int, asked: Sequence[str]) -> Round:
         """Train on what is accepted now, and look at dev."""
-        trained = train(self.bench, "gated", reuse=True)
-        scores = evaluate(self.bench, trained.run, reuse=True, look=DEV).json()
+        run, kept = self._train()
+        scores = evaluate(self.bench, run, reuse=True, look=DEV).json()
         recalls = {one["label"]: one["recall"] for one in scores["per_class"] if one["recall"]["n"]}
         worst = min(recalls, key=lambda label: (recalls[label]["value"], label))
         spent, _ = spent_before(self.bench)
         found = Round(
-            number, trained.run.name, scores["macro_f1"]["value"], worst, recalls[worst]["value"],
-            len(self.bench.ledger.accepted()), str(spent), tuple(asked),
+            number, run.name, scores["macro_f1"]["value"], worst, recalls[worst]["value"],
+            len(self.bench.ledger.accepted()), str(spent), tuple(asked), kept,
         )  # fmt: skip
         self.progress(
             f"round {number}: macro-F1 {found.macro_f1:.3f} on dev, worst class {worst} {found.worst_recall:.2f}, "
             f"{found.accepted} accepted rows, cost {spent:f}"
+            + ("" if kept else "; not kept: significantly worse on dev")
         )
         return found
+
+    def _train(self) -> tuple[Path, bool]:
+        """The run of this round, and whether nothing got significantly worse on dev by it."""
+        if not self.rounds or self.options.anew:
+            return train(self.bench, "gated", reuse=True).run, True
+        parent = self.bench.runs / next(one.run for one in reversed(self.rounds) if one.kept)
+        manifest = read_json(parent / MANIFEST)
+        if not can_continue(manifest):
+            raise UsageError(
+                f"A model of method {manifest['method']!r} cannot be continued round by round.",
+                "Train it from nothing in each round: wb loop --anew.",
+            )
+        if not approved_since(self.bench, manifest):
+            return parent, True
+        trained = continue_on_dev(self.bench, parent)
+        return trained.run, bool(trained.promoted)
+
+    def _best(self) -> Round:
+        """The best round on dev of those that made nothing significantly worse; the earliest where several are."""
+        return max((one for one in self.rounds if one.kept), key=lambda one: (one.macro_f1, -one.number))
 
     def _needs(self, number: int) -> list[Need]:
         """What this round asks for: as planned by a call that was killed, else anew. Totals, so that it can be repeated."""
@@ -207,8 +233,7 @@ class _Loop:
         return {"loop": self._key, **details}
 
     def _finish(self) -> Looped:
-        best = max(self.rounds, key=lambda one: (one.macro_f1, -one.number))
-        found = None
+        best, found = self._best(), None
         if best.number and self.bench.ledger.samples(split="test"):
             runs = self.bench.runs
             found = evaluate(
@@ -216,15 +241,14 @@ class _Loop:
             )
         folder = new_run(self.bench.runs, "loop")
         write_jsonl(folder / "rounds.jsonl", [asdict(one) for one in self.rounds])
-        page.curves_png(
-            folder / "rounds.png",
-            [one.accepted for one in self.rounds],
-            {
-                "macro-F1 (dev)": [one.macro_f1 for one in self.rounds],
-                "worst class recall (dev)": [one.worst_recall for one in self.rounds],
-            },
-            "accepted synthetic rows",
-        )
+        axes: dict[str, list[float]] = {"accepted synthetic rows": [one.accepted for one in self.rounds]}
+        if Decimal(self.rounds[-1].cost):  # models that cost nothing need no panel of it
+            axes["cost so far"] = [float(one.cost) for one in self.rounds]
+        curves = {
+            "macro-F1 (dev)": [one.macro_f1 for one in self.rounds],
+            "worst class recall (dev)": [one.worst_recall for one in self.rounds],
+        }
+        page.curves_png(folder / "rounds.png", axes, curves)
         facts = {"rounds": len(self.rounds) - 1, "best": best.number, "stopped_by": self.stopped, "run": best.run}
         write_json(folder / "loop.json", facts | {"verdict": found.verdicts if found else None})
         with self.bench.ledger.write("run", "looped", {"options": self.options.key, **facts}) as writer:

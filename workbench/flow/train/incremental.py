@@ -64,24 +64,41 @@ def continue_run(
     """
     run = find_run(bench.runs, parent or _current(bench), "train")
     manifest = read_json(run / MANIFEST)
-    method = manifest.get("opens") or manifest.get("method", "classifier")
-    methods = continuations()
-    if method not in methods:
-        raise UsageError(f"{run.name} is of method {method!r}, which cannot be continued.", one_of(method, methods))
-    config = bench.config.train.incremental
+    continuation = _continuation(run, manifest)
     rows = rows_of_files(bench, given, manifest) if given.new else rows_of_ledger(bench, manifest)
-    found = balance(config, _counts(rows.new), _counts(rows.old))
-    for note in (*rows.notes, *found.notes):
-        progress({"say": note})
-    folder = _folder(bench, output)
-    _write_settings(bench, folder, found)
-    stepped = methods[method](Step(bench, run, rows, folder, progress))
-    verdict = regression(stepped.parts, bench.config.evaluate.compare)
-    write_json(folder / "verdict.json", verdict.json())
-    _record(bench, folder, run, rows, stepped, verdict, [*rows.notes, *found.notes])
-    if verdict.promoted and not bench.bare:
-        promote(bench, str(folder) if output else folder.name, before=str(run))
-    return _trained(folder, elsewhere=bench.bare or output is not None)
+    found = balance(bench.config.train.incremental, _counts(rows.new), _counts(rows.old))
+    step = Step(bench, run, rows, _folder(bench, output), progress)
+    trained = _train(step, continuation, found)
+    if trained.promoted and not bench.bare:
+        promote(bench, str(trained.run) if output else trained.run.name, before=str(run))
+    return trained
+
+
+def continue_on_dev(bench: Bench, parent: Path, *, progress: Progress = silent) -> Trained:
+    """Continue a run on what was approved since, judged by the dev split: nothing is opened, nothing is taken into use.
+
+    For a loop, which goes on with the same rows and settings where a killed one was; `Trained.promoted` says whether nothing
+    got significantly worse on dev. Numbers of rows are the loop's own plan, so that they are told and none is refused.
+
+    Raises:
+        DataError: nothing is new, or the parent cannot be had.
+        UsageError: the parent is of a method that cannot be continued.
+    """
+    manifest = read_json(parent / MANIFEST)
+    continuation = _continuation(parent, manifest)
+    rows = rows_of_ledger(bench, manifest, by_dev=True)
+    recipe = _recipe(bench, parent, rows)
+    for run in reversed(bench.ledger.runs("train")):
+        if run.summary.get("recipe") == recipe and (bench.runs / run.id / MANIFEST).is_file():
+            return _trained(bench.runs / run.id, elsewhere=False)
+    lenient = bench.config.train.incremental.model_copy(update={"max_ratio": 0.0})
+    found = balance(lenient, _counts(rows.new), _counts(rows.old))
+    return _train(Step(bench, parent, rows, _folder(bench, None), progress), continuation, found)
+
+
+def can_continue(manifest: Mapping[str, Any]) -> bool:
+    """Whether a run can be continued, by its manifest."""
+    return _opens(manifest) in continuations()
 
 
 def continuations() -> Mapping[str, Callable[[Step], Stepped]]:
@@ -90,6 +107,40 @@ def continuations() -> Mapping[str, Callable[[Step], Stepped]]:
     from workbench.flow.train.incremental_encoder import step as encoder
 
     return {"classifier": classifier, "encoder": encoder}
+
+
+def _opens(manifest: Mapping[str, Any]) -> str:
+    """The method whose model a run holds."""
+    return str(manifest.get("opens") or manifest.get("method", "classifier"))
+
+
+def _continuation(run: Path, manifest: Mapping[str, Any]) -> Callable[[Step], Stepped]:
+    method, methods = _opens(manifest), continuations()
+    if method not in methods:
+        raise UsageError(f"{run.name} is of method {method!r}, which cannot be continued.", one_of(method, methods))
+    return methods[method]
+
+
+def _train(step: Step, continuation: Callable[[Step], Stepped], found: Balance) -> Trained:
+    """Train, judge, record."""
+    bench, folder, notes = step.bench, step.folder, [*step.rows.notes, *found.notes]
+    for note in notes:
+        step.progress({"say": note})
+    _write_settings(bench, folder, found)
+    stepped = continuation(step)
+    verdict = regression(stepped.parts, bench.config.evaluate.compare)
+    write_json(folder / "verdict.json", verdict.json())
+    _record(step, stepped, verdict, notes)
+    return _trained(folder, elsewhere=bench.bare or folder.parent != bench.runs)
+
+
+def _recipe(bench: Bench, parent: Path, rows: IncrementalRows) -> str:
+    """Name of everything that decides what a training gives and who judges it."""
+    config, test = bench.config, digest(*(f"{s.id}:{s.text_id}:{s.label}" for s in rows.test))
+    name = parent.name if parent.resolve().parent == bench.runs.resolve() else str(parent.resolve())
+    settings = config.train.incremental.model_dump_json()
+    learned = (version_of(rows.new), version_of(rows.old))
+    return digest(*learned, name, settings, str(config.seed), test, str(rows.by_dev), __version__)
 
 
 def opening(bench: Bench, run: str, rows: Sequence[Sample]) -> None:
@@ -122,25 +173,18 @@ def _write_settings(bench: Bench, folder: Path, found: Balance) -> None:
     write_json(folder / "balance.json", found.json())
 
 
-def _record(
-    bench: Bench,
-    folder: Path,
-    parent: Path,
-    rows: IncrementalRows,
-    stepped: Stepped,
-    verdict: Regression,
-    notes: Sequence[str],
-) -> None:
+def _record(step: Step, stepped: Stepped, verdict: Regression, notes: Sequence[str]) -> None:
     """The manifest, which marks the run as finished, and its line in the ledger."""
+    bench, folder, parent, rows = step.bench, step.folder, step.parent, step.rows
     before = read_json(parent / MANIFEST)
     learned = [*rows.old, *rows.new]
     synthetic = sum(sample.source != "human" for sample in learned)
     manifest = {
         "method": "incremental",
-        "opens": before.get("opens") or before.get("method", "classifier"),
+        "opens": _opens(before),
         "parent": parent.name if parent.resolve().parent == bench.runs.resolve() else str(parent.resolve()),
         "rows_from": rows.origin,
-        "recipe": digest(version_of(rows.new), version_of(rows.old), str(parent.resolve()), folder.name),
+        "recipe": _recipe(bench, parent, rows),
         "version": version_of(learned),
         "rows": len(learned),
         "new_rows": len(rows.new),

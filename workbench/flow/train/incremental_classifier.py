@@ -32,13 +32,17 @@ def step(job: Step) -> Stepped:
     fitted = doubts(model, old)
     after, again = continue_classifier(config.train.incremental, model, old, new, fitted, seed=config.seed)
     after.save(job.folder / "model")
-    parts = [_old_test(job, model, after, old, new, fitted), _new_test(job, model, after, old, new, fitted)]
+    parts = [_old_test(job, model, after, old, new, fitted)]
+    if not job.rows.by_dev:
+        parts.append(_new_test(job, model, after, old, new, fitted))
     return Stepped(after.head.labels, parts, [old.samples[i].id for i in again])
 
 
 def _old_test(job: Step, model: Classifier, after: Classifier, old: Rows, new: Rows, fitted: OutOfFold) -> Part:
     rows, config = job.rows.test, job.bench.config
     if rows:
+        if job.rows.by_dev:
+            return _compared(job.bench, "dev split", job.rows.test_from, rows, (model, after))
         if job.rows.stored:
             opening(job.bench, job.folder.name, rows)
         return _compared(job.bench, "old test", job.rows.test_from, rows, (model, after))

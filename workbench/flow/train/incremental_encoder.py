@@ -39,14 +39,15 @@ def step(job: Step) -> Stepped:
     lesson = EncoderLesson([*again, *new], [s for s in rows.old if s.label in model.side.labels], rows.dev)
     after = continue_encoder(settings, model, lesson, job.progress, seed=seed)
     after.save(job.folder)
-    if rows.stored:
+    if rows.stored and not rows.by_dev:
         opening(job.bench, job.folder.name, rows.test)
     parts = [
         Part(name, [s.label for s in some], Arm(said), Arm(_said(after, some)), origin)
         for name, some, said, origin in (
-            ("old test", rows.test, before[0], rows.test_from),
+            ("dev split" if rows.by_dev else "old test", rows.test, before[0], rows.test_from),
             ("new test", test, before[1], where),
         )
+        if some
     ]
     return Stepped(after.side.labels, parts, [sample.id for sample in again])
 
@@ -54,7 +55,7 @@ def step(job: Step) -> Stepped:
 def _new_test(job: Step) -> tuple[list[Sample], list[Sample], str]:
     """New rows to train on, new rows to test on, and where the latter are from."""
     rows, config = job.rows, job.bench.config
-    if rows.new_test:
+    if rows.by_dev or rows.new_test:
         return rows.new, rows.new_test, "given rows"
     held, seen = next(iter(folds_of(rows.new, config.train.incremental.folds, config.seed)))
     where = f"one of {config.train.incremental.folds} parts of the new rows, which was not trained on"

@@ -49,6 +49,8 @@ class IncrementalRows:
     """`gated`, or the name of the file with the new rows."""
     stored: bool
     """The ledger has these rows."""
+    by_dev: bool = False
+    """The dev split judges, alone, while a loop goes round: `test` holds its rows, nothing is opened, no new row held out."""
     notes: list[str] = field(default_factory=list)
     """What was left out and why, in sentences."""
 
@@ -70,11 +72,16 @@ def rows_of_files(bench: Bench, given: Given, parent: Mapping[str, Any]) -> Incr
     new, old = _disjoint(new, old, [*test, *new_test], notes)
     origin = given.new.name if given.new else ""
     where = given.test.name if given.test else ""
-    return IncrementalRows(new, old, test, where, new_test, dev, origin, False, notes)
+    return IncrementalRows(new, old, test, where, new_test, dev, origin, False, notes=notes)
 
 
-def rows_of_ledger(bench: Bench, parent: Mapping[str, Any]) -> IncrementalRows:
-    """Everything approved since the parent's version as new rows, that version as old ones, and the test split.
+def rows_of_ledger(bench: Bench, parent: Mapping[str, Any], *, by_dev: bool = False) -> IncrementalRows:
+    """Everything approved since the parent's version as new rows, that version as old ones, and the split that judges.
+
+    Args:
+        bench: whose ledger.
+        parent: manifest of the run to continue.
+        by_dev: the dev split judges instead of the test split; no row is left for early stopping then.
 
     Raises:
         DataError: nothing is new, or the ledger does not have the parent's rows.
@@ -87,18 +94,24 @@ def rows_of_ledger(bench: Bench, parent: Mapping[str, Any]) -> IncrementalRows:
             f"This bench does not have the rows of the version {parent['version']} that {parent['run']} was trained on.",
             "Continue a run of this bench, or give --new-data FILE and --old-data FILE.",
         )
-    known = {sample.id for sample in old}
-    new = [sample for sample in training_rows(bench, "gated") if sample.id not in known]
+    new = approved_since(bench, parent)
     if not new:
         raise DataError(
             f"Nothing was approved since the version {parent['version']} of {parent['run']}.",
             "Add rows with `wb data add FILE` or `wb generate`, or give --new-data FILE.",
         )
-    test = [sample for sample in bench.ledger.samples(split="test") if sample.label]
-    dev = [sample for sample in bench.ledger.samples(split="dev") if sample.label]
+    test, dev = ([sample for sample in bench.ledger.samples(split=name) if sample.label] for name in ("test", "dev"))
     notes: list[str] = []
-    new, old = _disjoint(new, old, test, notes)
-    return IncrementalRows(new, old, test, "the test split", [], dev, "gated", True, notes)
+    new, old = _disjoint(new, old, [*test, *dev], notes)
+    if by_dev:
+        return IncrementalRows(new, old, dev, "the dev split", [], [], "gated", True, True, notes)
+    return IncrementalRows(new, old, test, "the test split", [], dev, "gated", True, notes=notes)
+
+
+def approved_since(bench: Bench, parent: Mapping[str, Any]) -> list[Sample]:
+    """Training rows of the bench that the version of a run (its manifest) does not have."""
+    known = bench.ledger.rows_of(parent["version"])
+    return [sample for sample in training_rows(bench, "gated") if sample.id not in known]
 
 
 def _of_version(bench: Bench, parent: Mapping[str, Any]) -> list[Sample]:
