@@ -9,7 +9,7 @@ import tiny_lm
 
 from workbench.bench import Bench
 from workbench.flow.models.predictors import open_predictor
-from workbench.runs import finish, new_run
+from workbench.runs import find_run, finish, new_run, read_json
 from workbench.train.qlora.config import QloraConfig
 
 NEEDED = ("torch", "transformers", "peft", "accelerate")
@@ -34,7 +34,7 @@ def tuned(tmp_path_factory):
     base = tiny_lm.glm4(tmp_path_factory.mktemp("models") / "glm4")
     config = QloraConfig(
         model=str(base), quantise="none", precision="fp32", r=16, alpha=32, steps=60, learning_rate=1e-2,
-        max_length=200, eval_steps=60, save_steps=60, checkpointing=False, report_to="none",
+        max_length=200, eval_steps=60, save_steps=20, checkpointing=False, report_to="none",
     )  # fmt: skip
     run = new_run(bench.runs, "train")
     dev = tiny_lm.intents(6, "dev")
@@ -86,3 +86,34 @@ def test_a_dialogue_that_is_too_long_is_cut_by_turns_and_counted(tuned):
     before = model.counts["cut"]
     assert model.predict([long]).argmax() == model.predict([last]).argmax()
     assert model.counts["cut"] == before + 1
+
+
+def test_checkpoints_of_a_run_stand_side_by_side_with_it(tuned, wb):
+    root, run = tuned
+    names = [f"{run.name}@40", f"{run.name}@60"]
+    done = wb("evaluate", "--checkpoint", *names, run.name, "--file", root / "rows.csv", "--bench", root, "--json")
+    assert done.code == 0, done.err
+    found = done.json["checkpoints"]
+    assert list(found) == [*names, run.name]
+    kept = root / "runs" / names[0]
+    facts = read_json(kept / "manifest.json")
+    assert (facts["run"], facts["checkpoint"], facts["parent"]) == (names[0], 40, run.name)
+    assert not list(kept.rglob("optimizer*"))
+    assert not list((root / "runs").glob(".*"))
+    texts = [sample.text for sample in tiny_lm.intents(6, "dev")]
+    bench = Bench.find(root)
+    early, late = (open_predictor(bench, root / "runs" / name).predict(texts) for name in names)
+    assert np.abs(early - late).max() > 1e-4
+    assert find_run(root / "runs", "last", "train") == run
+    listed = wb("models", "list", "--bench", root, "--json")
+    assert names[0] in listed.out
+
+
+def test_a_checkpoint_that_was_not_kept_is_a_sentence(tuned, wb):
+    root, run = tuned
+    done = wb("evaluate", f"{run.name}@30", "--file", root / "rows.csv", "--bench", root)
+    assert done.code != 0
+    assert f"{run.name} keeps no checkpoint of step 30" in done.err
+    assert "It keeps those of steps 40, 60" in done.err
+    other = wb("evaluate", "nothing@30", "--file", root / "rows.csv", "--bench", root)
+    assert "There is no train run 'nothing'" in other.err

@@ -556,3 +556,29 @@ def test_blocks_of_4_bits_are_read_back(blocks):
     for row, (scale, halves) in zip(found, blocks, strict=True):
         expected = [(byte & 15) - 8 for byte in halves] + [(byte >> 4) - 8 for byte in halves]
         assert np.array_equal(row, np.float32(scale) * np.array(expected, np.float32))
+
+
+# --- evaluated like every other model
+
+
+def test_wb_evaluates_it_on_dev_with_intervals_and_beside_a_linear_head(bert, tmp_path, wb):
+    (tmp_path / "wb.yaml").write_text("encoder: {name: hashed}\ntrain: {replicas: 0}\n", encoding="utf-8")
+    for split, rows in (("train", rows_of(60)), ("dev", rows_of(30, 1000))):
+        lines = "".join(f"{row.text},{row.label}\n" for row in rows)
+        (tmp_path / f"{split}.csv").write_text("text,label\n" + lines, encoding="utf-8")
+        assert wb("data", "add", f"{split}.csv", "--split", split).code == 0
+    linear = wb("train", "--json").json["run"]
+    sets = [x for name, value in QUICK.items() for x in ("--set", f"train.encoder.{name}={value}")]
+    tuned = wb("train", "--method", "encoder", "--model", bert, "--set", "train.encoder.epochs=6", *sets, "--json")
+    assert tuned.code == 0, tuned.err
+    run = tuned.lines[-1]["run"]
+    done = wb("evaluate", run, "--baseline", linear, "--split", "dev", "--gate", "success>=0.999", "--json")
+    assert done.code == 0, done.err
+    found = done.json
+    assert found["macro_f1"]["n"] == found["accuracy"]["n"] == 30
+    assert found["macro_f1"]["low"] <= found["macro_f1"]["value"] <= found["macro_f1"]["high"]
+    assert found["accuracy"]["value"] >= 0.8
+    assert found["openings"] == 0
+    assert found["verdict"]["outcome"] in ("improved", "no_worse", "worse", "cannot_tell")
+    folder = tmp_path / "runs" / found["run"]
+    assert {"report.html", "failures.csv", "predictions.jsonl"} <= {path.name for path in folder.iterdir()}

@@ -26,6 +26,10 @@ def new_run(root: Path, kind: str) -> Path:
     raise DataError(f"{root} has 999 runs of this second.", "Wait a second.")
 
 
+AT = "@"
+"""Between the name of a run and the step of a checkpoint of it."""
+
+
 def find_run(root: Path, name: str, kind: str) -> Path:
     """The finished run called `name`, or the newest of this kind for `last`; a path to a run folder serves too.
 
@@ -38,8 +42,8 @@ def find_run(root: Path, name: str, kind: str) -> Path:
         return Path(name)
     manifests = sorted(root.glob(f"*/{MANIFEST}"), key=lambda path: _order(path.parent.name))
     finished = [path.parent for path in manifests if read_json(path)["kind"] == kind]
-    if name == "last" and finished:
-        return finished[-1]
+    if name == "last" and (whole := [folder for folder in finished if AT not in folder.name]):
+        return whole[-1]
     for folder in finished:
         if folder.name == name:
             return folder
@@ -55,7 +59,7 @@ def _order(name: str) -> tuple[str, int]:
 
 
 def finish(folder: Path, kind: str, values: Mapping[str, Any]) -> None:
-    """Write the manifest, which marks the run as finished."""
+    """Write the manifest, which marks the run as finished; it is called as its folder where `values` says nothing else."""
     write_json(folder / MANIFEST, {"kind": kind, "run": folder.name, **values})
 
 

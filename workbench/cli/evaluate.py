@@ -29,7 +29,10 @@ def evaluate(
         list[str] | None,
         typer.Argument(metavar="[RUN]...", help="Training runs by name or path; the newest where not given."),
     ] = None,
-    checkpoint: Annotated[list[str] | None, typer.Option(help="Runs to show side by side: --checkpoint A B C.")] = None,
+    checkpoint: Annotated[
+        list[str] | None,
+        typer.Option(help="Runs or checkpoints side by side: --checkpoint RUN@500 RUN@1000 RUN."),
+    ] = None,
     baseline: Annotated[str | None, typer.Option(help="Training run to compare with: adds a verdict.")] = None,
     split: Annotated[str, typer.Option(help="test (every opening is counted) or dev.")] = "test",
     file: Annotated[Path | None, typer.Option(help="Rows of this file instead of a split.")] = None,

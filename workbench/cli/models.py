@@ -147,11 +147,11 @@ def export(
 ) -> None:
     """Write a model in a form that other programs read: safetensors with the adapter merged in, 4 bit, GGUF, ONNX."""
     from workbench.bench import Bench
+    from workbench.flow.models.checkpoint import find_model
     from workbench.flow.models.export import export as write
-    from workbench.runs import find_run
 
     opened = Bench.find_or_bare(bench, settings or ())
-    done = write(find_run(opened.runs, run, "train"), to, form)
+    done = write(find_model(opened, run), to, form)
     if as_json:
         show_json({"form": done.form, "path": str(done.path), "size": done.size})
         return

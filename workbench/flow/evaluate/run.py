@@ -14,6 +14,7 @@ from workbench.flow.evaluate.ask import NO_CLASS, Answers, ask
 from workbench.flow.evaluate.files import score_file
 from workbench.flow.evaluate.folder import write
 from workbench.flow.evaluate.rows import Chosen, Look, rows_to_score
+from workbench.flow.models.checkpoint import find_model
 from workbench.records import Metric, digest
 from workbench.runs import MANIFEST, find_run, new_run, read_json
 
@@ -226,17 +227,17 @@ def _notes(rows: Chosen, arms: Arms) -> list[str]:
 def evaluate_runs(
     bench: Bench, names: Sequence[str], baseline: str | None = None, look: Look | None = None
 ) -> Evaluation:
-    """`wb evaluate RUN... --baseline RUN`: runs by name or path, `last` for the newest; several stand side by side.
+    """`wb evaluate RUN... --baseline RUN`: runs by name or path, `last` for the newest, `RUN@STEP` for a checkpoint; side by side.
 
     Raises:
         DataError: there is no such run, and what `evaluate` raises.
     """
     found: dict[str, Path] = {}
     for name in names:
-        run = find_run(bench.runs, name, "train")
+        run = find_model(bench, name)
         found[run.name if run.name not in found or found[run.name] == run else str(run)] = run
     *others, last = found
-    before = find_run(bench.runs, baseline, "train") if baseline else None
+    before = find_model(bench, baseline) if baseline else None
     return evaluate(bench, found[last], before, {name: found[name] for name in others}, look=look)
 
 

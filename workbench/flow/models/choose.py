@@ -8,9 +8,10 @@ from workbench.bench import FILE, Bench, Config
 from workbench.config import read_yaml
 from workbench.encode import Encoder, EncoderConfig
 from workbench.errors import DataError
+from workbench.flow.models.checkpoint import find_model
 from workbench.flow.models.predictors import fits
 from workbench.flow.models.promotion import promoted
-from workbench.runs import MANIFEST, find_run, read_json
+from workbench.runs import AT, MANIFEST, find_run, read_json
 
 PROMOTED = "promoted"
 
@@ -20,8 +21,8 @@ def choose(bench: Bench, name: str = "") -> Path:
 
     Args:
         bench: where runs are looked for.
-        name: name or path of a run; `last`: the newest; `promoted`: the one in use; empty: the one in use, or else the newest
-            of gated rows, or else the newest.
+        name: name or path of a run; `RUN@STEP`: a checkpoint of it; `last`: the newest; `promoted`: the one in use; empty:
+            the one in use, or else the newest of gated rows, or else the newest.
 
     Raises:
         DataError: there is none.
@@ -35,12 +36,12 @@ def choose(bench: Bench, name: str = "") -> Path:
         find_run(bench.runs, "last", "train")  # says so, where there is none at all
         known = servable(bench, bench.engine)
         return bench.runs / known[0] if known else find_run(bench.runs, "last", "train")
-    return find_run(bench.runs, name, "train")
+    return find_model(bench, name)
 
 
 def servable(bench: Bench, encoder: Encoder) -> list[str]:
     """Runs whose model can be used with this encoder: those of gated rows first, each kind newest first."""
-    names = [path.parent.name for path in bench.runs.glob(f"*/{MANIFEST}")]
+    names = [path.parent.name for path in bench.runs.glob(f"*/{MANIFEST}") if AT not in path.parent.name]
     names.sort(key=lambda name: (name[:15], len(name), name), reverse=True)  # seconds, then number within the second
     facts = {name: read_json(bench.runs / name / MANIFEST) for name in names}
     fit = [name for name in names if facts[name]["kind"] == "train" and fits(facts[name], encoder)]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from workbench.bench import Bench
 from workbench.errors import DataError
+from workbench.flow.models.checkpoint import find_model
 from workbench.runs import find_run, read_json, write_json
 
 POINTER = "promoted.json"
@@ -29,13 +30,13 @@ def promote(bench: Bench, run: str, *, before: str = "") -> str:
 
     Args:
         bench: where the pointer and the ledger are.
-        run: name of a run, `last`, or the path of a run folder.
+        run: name of a run or of a checkpoint (`RUN@STEP`), `last`, or the path of a run folder.
         before: what `rollback` brings back where nothing was promoted so far, as the run that an incremental one continues.
 
     Raises:
         DataError: there is no such run.
     """
-    name = _name(bench, find_run(bench.runs, run, "train"))
+    name = _name(bench, find_model(bench, run))
     now = promoted(bench)
     if now == name and any(standing.run == name for standing in _standing(bench)[-1:]):
         return name

@@ -8,9 +8,10 @@ from typing import Any
 from workbench.bench import Bench
 from workbench.errors import UsageError
 from workbench.flow.evaluate.run import Evaluation, Look, evaluate
+from workbench.flow.models.checkpoint import find_model
 from workbench.flow.models.promotion import promoted
 from workbench.models import KNOWN, Model, fetch, known, remove, stored
-from workbench.runs import MANIFEST, find_run, read_json
+from workbench.runs import MANIFEST, read_json
 
 
 def get(name: str, progress: Callable[[str], None] = lambda _: None) -> tuple[Model, bool]:
@@ -92,7 +93,7 @@ def compare(bench: Bench, before: str, after: str) -> Evaluation:
         DataError: there is no such run, or the dev split has no rows.
         UsageError: both are the same run.
     """
-    a, b = find_run(bench.runs, before, "train"), find_run(bench.runs, after, "train")
+    a, b = find_model(bench, before), find_model(bench, after)
     if a.resolve() == b.resolve():
         raise UsageError(f"{a.name} would be compared with itself.", "Name two runs; `wb models list` shows them.")
     return evaluate(bench, b, a, names=(a.name, b.name), look=Look(split="dev"))
