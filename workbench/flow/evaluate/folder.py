@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Mapping, Sequence
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,18 +11,16 @@ from workbench import page
 from workbench.bench import Bench
 from workbench.evaluate import TextStats, compare_texts, render
 from workbench.evaluate.report import Report
+from workbench.flow.evaluate.found import Arms, Evaluation
 from workbench.flow.evaluate.rows import Chosen
 from workbench.flow.signals import vectors
 from workbench.runs import MANIFEST, finish, read_json, write_json, write_jsonl
 from workbench.similarity import centred
 
-if TYPE_CHECKING:
-    from workbench.flow.evaluate.run import Arms, Evaluation
-
 _FAILURE = ("id", "y_true", "y_pred", "probability", "why", "text")
 
 
-def write(bench: Bench, rows: Chosen, arms: "Arms", found: "Evaluation", key: str) -> tuple[str, ...]:
+def write(bench: Bench, rows: Chosen, arms: Arms, found: Evaluation, key: str) -> tuple[str, ...]:
     """Write everything, and record it where there is a ledger.
 
     Returns:
@@ -66,7 +64,7 @@ def _file(stem: str) -> str:
     return stem.replace("/", "_").replace("\\", "_")
 
 
-def _predictions(rows: Chosen, arms: "Arms", name: str) -> list[dict[str, Any]]:
+def _predictions(rows: Chosen, arms: Arms, name: str) -> list[dict[str, Any]]:
     answers = arms.answers[name]
     found = []
     for i, sample in enumerate(rows.samples):
@@ -95,7 +93,7 @@ def _failures(rows: Sequence[Mapping[str, Any]]) -> str:
     return file.getvalue()
 
 
-def _report(bench: Bench, rows: Chosen, arms: "Arms", found: "Evaluation") -> Report:
+def _report(bench: Bench, rows: Chosen, arms: Arms, found: Evaluation) -> Report:
     run = arms.runs[arms.main]
     manifest = read_json(run / MANIFEST)
     per_class = manifest.get("per_class") or {}
@@ -116,7 +114,7 @@ def _report(bench: Bench, rows: Chosen, arms: "Arms", found: "Evaluation") -> Re
     )
 
 
-def _facts(manifest: Mapping[str, Any], rows: Chosen, found: "Evaluation") -> list[str]:
+def _facts(manifest: Mapping[str, Any], rows: Chosen, found: Evaluation) -> list[str]:
     base = manifest.get("encoder") or manifest.get("base") or "unknown"
     facts = [
         f"Encoder: {base}. Training set: version {manifest.get('version')}, {manifest.get('rows', 0)} rows, "

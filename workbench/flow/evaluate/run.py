@@ -1,93 +1,24 @@
 """Score runs on rows, compare them, write an evaluation folder. The test split is opened once per verdict, and counted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from workbench.bench import Bench
 from workbench.errors import DataError
 from workbench.evaluate import Scores, Verdict, compare, score
 from workbench.evaluate.calibration import calibration
-from workbench.evaluate.criteria import Judged, judge
+from workbench.evaluate.criteria import judge
 from workbench.flow.evaluate.ask import NO_CLASS, Answers, ask
 from workbench.flow.evaluate.files import score_file
 from workbench.flow.evaluate.folder import write
+from workbench.flow.evaluate.found import Arms, Evaluation
 from workbench.flow.evaluate.rows import Chosen, Look, rows_to_score
 from workbench.flow.models.checkpoint import find_model
 from workbench.records import Metric, digest
 from workbench.runs import MANIFEST, find_run, new_run, read_json
 
 __all__ = ["Evaluation", "Look", "confused", "evaluate", "evaluate_runs", "report", "score_file"]
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """A finished evaluation."""
-
-    folder: Path
-    arms: Mapping[str, Any]
-    """Name of an arm -> its scores as JSON, the baseline first, the run in question last."""
-    verdicts: Mapping[str, Any]
-    """Name of an arm -> its verdict against the baseline as JSON."""
-    main: str
-    split: str
-    """`test`, `dev`, or the name of a file."""
-    openings: int
-    """How often the test split was opened in this bench, this time included."""
-    notes: tuple[str, ...]
-    counted: bool = True
-    """Whether this look is one of the openings."""
-    gate: Mapping[str, Any] = field(default_factory=dict)
-    """Name of an arm -> which criteria it holds, as JSON; empty without criteria."""
-    gate_on: str = "value"
-
-    @property
-    def passed(self) -> bool:
-        """Whether every criterion holds, in every model that they were held against."""
-        return all(one["held"] for judged in self.gate.values() for one in judged)
-
-    def json(self) -> dict[str, Any]:
-        """The form that `wb evaluate --json` prints."""
-        found = {"run": self.folder.name, "split": self.split, "openings": self.openings, **self.arms[self.main]}
-        if self.main in self.verdicts:
-            found |= {"verdict": self.verdicts[self.main], "baseline": next(iter(self.arms.values()))}
-        if self.gate:
-            judged = self.gate[self.main]
-            found["gate"] = {"on": self.gate_on, "passed": self.passed, "criteria": judged}
-        if len(self.arms) > 1 and not self.verdicts:
-            found["checkpoints"] = {
-                name: arm | ({"gate": self.gate[name]} if name in self.gate else {}) for name, arm in self.arms.items()
-            }
-        return found | {"notes": list(self.notes)}
-
-
-@dataclass(frozen=True, slots=True)
-class Arms:
-    """Everything that was found out of all models, before anybody has seen it."""
-
-    runs: Mapping[str, Path]
-    answers: Mapping[str, Answers]
-    scores: Mapping[str, Scores]
-    measures: Mapping[str, Mapping[str, Metric]]
-    """Name of an arm -> metric -> what was measured."""
-    verdicts: Mapping[str, Verdict]
-    judged: Mapping[str, Sequence[Judged]]
-
-    @property
-    def main(self) -> str:
-        """The arm in question."""
-        return list(self.runs)[-1]
-
-    def json(self) -> dict[str, Any]:
-        """Scores, measures and counts of each arm."""
-        found: dict[str, Any] = {}
-        for name, scores in self.scores.items():
-            measures = {n: m.json() for n, m in self.measures[name].items() if "[" not in n}
-            answers = self.answers[name]
-            counts = {"cut": answers.counts["cut"], "retries": answers.counts["retries"], "failed": len(answers.why)}
-            found[name] = {**measures, **scores.json(), **counts}
-        return found
 
 
 def evaluate(

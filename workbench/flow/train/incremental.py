@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,37 +12,16 @@ from workbench.bench import Bench
 from workbench.errors import UsageError, one_of
 from workbench.evaluate import score
 from workbench.flow.models.promotion import promote, promoted
+from workbench.flow.train.continuation import Step, Stepped
+from workbench.flow.train.incremental_classifier import step as continue_classifier
+from workbench.flow.train.incremental_encoder import step as continue_encoder
 from workbench.flow.train.incremental_rows import Given, IncrementalRows, rows_of_files, rows_of_ledger
-from workbench.flow.train.regression import Part, Regression, regression
+from workbench.flow.train.regression import Regression, regression
 from workbench.flow.train.run import Trained
-from workbench.records import Sample, digest, version_of
+from workbench.records import digest, version_of
 from workbench.runs import MANIFEST, find_run, finish, new_run, read_json, write_json
 from workbench.train import Progress, silent
 from workbench.train.incremental.balance import Balance, balance
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One training to be done: a method's continuation gets this."""
-
-    bench: Bench
-    parent: Path
-    rows: IncrementalRows
-    folder: Path
-    progress: Progress
-
-
-@dataclass(frozen=True, slots=True)
-class Stepped:
-    """A continued model, which lies in its run folder by now."""
-
-    labels: tuple[str, ...]
-    parts: Sequence[Part]
-    """What both models say of the test rows; opened by the caller's leave."""
-    replayed: Sequence[str]
-    """Ids of the old rows that it went over again."""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    """What else the manifest keeps."""
 
 
 def continue_run(
@@ -103,10 +81,7 @@ def can_continue(manifest: Mapping[str, Any]) -> bool:
 
 def continuations() -> Mapping[str, Callable[[Step], Stepped]]:
     """Method of the parent -> how it is continued."""
-    from workbench.flow.train.incremental_classifier import step as classifier
-    from workbench.flow.train.incremental_encoder import step as encoder
-
-    return {"classifier": classifier, "encoder": encoder}
+    return {"classifier": continue_classifier, "encoder": continue_encoder}
 
 
 def _opens(manifest: Mapping[str, Any]) -> str:
@@ -141,13 +116,6 @@ def _recipe(bench: Bench, parent: Path, rows: IncrementalRows) -> str:
     settings = config.train.incremental.model_dump_json()
     learned = (version_of(rows.new), version_of(rows.old))
     return digest(*learned, name, settings, str(config.seed), test, str(rows.by_dev), __version__)
-
-
-def opening(bench: Bench, run: str, rows: Sequence[Sample]) -> None:
-    """Note that the test split is read: models are trained by now, and nobody has seen a score yet."""
-    rows_hash = digest(*(f"{s.id}:{s.text_id}:{s.label}" for s in rows))
-    with bench.ledger.write("evaluate", "open", {"runs": [run]}) as writer:
-        writer.opening(rows_hash, f"regression verdict on {run}")
 
 
 def _current(bench: Bench) -> str:

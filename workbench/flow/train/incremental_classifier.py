@@ -7,7 +7,7 @@ from workbench.classify import Classifier, OutOfFold
 from workbench.evaluate import Arm
 from workbench.flow.models.predictors import load
 from workbench.flow.signals import vectors
-from workbench.flow.train.incremental import Step, Stepped, opening
+from workbench.flow.train.continuation import Step, Stepped, opening
 from workbench.flow.train.regression import Part
 from workbench.records import Sample
 from workbench.train.incremental.classifier import (

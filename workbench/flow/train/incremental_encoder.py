@@ -7,7 +7,7 @@ import numpy as np
 from workbench.classify import OutOfFold
 from workbench.errors import UsageError
 from workbench.evaluate import Arm
-from workbench.flow.train.incremental import Step, Stepped, opening
+from workbench.flow.train.continuation import Step, Stepped, opening
 from workbench.flow.train.regression import Part
 from workbench.records import Sample
 from workbench.train.encoder.model import EncoderModel

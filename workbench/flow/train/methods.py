@@ -2,28 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from workbench.bench import Bench
 from workbench.flow.signals import vectors
 from workbench.flow.train import qlora
+from workbench.flow.train.job import Job
 from workbench.flow.train.rows import TrainingRows
 from workbench.records import Sample
-from workbench.train import Fitted, Progress, fit_classifier
+from workbench.train import Fitted, fit_classifier
 from workbench.train.encoder.estimate import estimate_encoder
 from workbench.train.encoder.fit import CHECKPOINTS, fit_encoder
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One training."""
-
-    bench: Bench
-    rows: TrainingRows
-    folder: Path
-    """The run folder; where a training is resumed, it holds what the stopped one left."""
-    progress: Progress
 
 
 @dataclass(frozen=True, slots=True)

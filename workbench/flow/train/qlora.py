@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from workbench.bench import Bench
 from workbench.flow.generate.plan import tokens
+from workbench.flow.train.job import Job
 from workbench.flow.train.rows import TrainingRows
 from workbench.records import digest
 from workbench.tokens import vocabulary_of
 from workbench.train.method import Fitted
 from workbench.train.qlora.rows import QloraContext
-
-if TYPE_CHECKING:
-    from workbench.flow.train.methods import Job
 
 _FREE = {"eval_batch", "keep", "report_to", "launch", "samples", "log_steps", "batch", "accumulation", "checkpointing"}
 """Settings that do not decide what a training gives."""
@@ -27,7 +25,7 @@ _PROMPT = 48
 _GPU_GB = 24.0
 
 
-def fit(job: "Job") -> Fitted:
+def fit(job: Job) -> Fitted:
     """Train, or go on with what is in the run folder."""
     from workbench.train.qlora.fit import fit_qlora
 

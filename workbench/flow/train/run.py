@@ -14,7 +14,8 @@ from workbench.bench import Bench
 from workbench.errors import UsageError, one_of
 from workbench.evaluate import score
 from workbench.flow.models.predictors import Prediction, load, predict
-from workbench.flow.train.methods import METHODS, Job, Method
+from workbench.flow.train.job import Job
+from workbench.flow.train.methods import METHODS, Method
 from workbench.flow.train.rows import Files, Rows, TrainingRows, gather, training_rows
 from workbench.records import Sample, digest, version_of
 from workbench.runs import MANIFEST, finish, new_run, read_json, write_json

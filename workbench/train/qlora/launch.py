@@ -14,16 +14,15 @@ from typing import Any
 
 from workbench.assets import search_path
 from workbench.errors import ConfigError, WorkbenchError
-from workbench.records import Sample, Turn
-from workbench.runs import read_json, read_jsonl, write_json, write_jsonl
-from workbench.tokens import Vocabulary
+from workbench.records import Sample
+from workbench.runs import read_json, write_json, write_jsonl
 from workbench.train.qlora.config import QloraConfig
 from workbench.train.qlora.log import Progress
 from workbench.train.qlora.rows import QloraContext
 
 JOB = "job"
 """Folder of a run with what its processes need."""
-_RESULT = "result.json"
+RESULT = "result.json"
 
 
 def launch(
@@ -44,7 +43,7 @@ def launch(
     """
     job = folder / JOB
     job.mkdir(parents=True, exist_ok=True)
-    (job / _RESULT).unlink(missing_ok=True)
+    (job / RESULT).unlink(missing_ok=True)
     write_jsonl(job / "rows.jsonl", (_line(row) for row in rows))
     write_jsonl(job / "dev.jsonl", (_line(row) for row in dev))
     vocabulary = context.vocabulary
@@ -61,8 +60,8 @@ def launch(
         "vocabulary": asdict(vocabulary) if vocabulary else None,
     }
     write_json(job / "job.json", known)
-    _run([*_launcher(config.launch, context), "-m", "workbench.train.qlora.launch", str(folder)], progress)
-    return dict(read_json(job / _RESULT))
+    _run([*_launcher(config.launch, context), "-m", "workbench.train.qlora.worker", str(folder)], progress)
+    return dict(read_json(job / RESULT))
 
 
 def _launcher(launch: str, context: QloraContext) -> list[str]:
@@ -104,47 +103,6 @@ def _run(command: Sequence[str], progress: Progress | None) -> None:
         )
 
 
-def work(folder: Path) -> None:
-    """What each process does: read the job, train, and leave the result (the first process)."""
-    import os
-
-    from workbench.train.qlora.fit import fit_qlora
-
-    known = read_json(folder / JOB / "job.json")
-    tags = known["vocabulary"]
-    context = QloraContext(
-        vocabulary=Vocabulary(tags["topics"], tags["roles"], tuple(tags["ordered"])) if tags else None,
-        **{**known["context"], "roots": tuple(Path(root) for root in known["context"]["roots"])},
-    )
-    first = os.environ.get("RANK", "0") == "0"
-
-    def tell(line: Mapping[str, Any]) -> None:
-        sys.stdout.write(json.dumps(line) + "\n")
-        sys.stdout.flush()
-
-    config = QloraConfig.read(known["config"], where=f"{folder}: config")
-    rows, dev = ([_sample(line) for line in read_jsonl(folder / JOB / name)] for name in ("rows.jsonl", "dev.jsonl"))
-    found = fit_qlora(
-        config, rows, dev, folder, context=context, progress=tell if first else None, resume=known["resume"]
-    )
-    if first:
-        write_json(folder / JOB / _RESULT, found)
-
-
 def _line(row: Sample) -> dict[str, Any]:
     turns = [{"role": turn.role, "text": turn.text, "tags": dict(turn.tags)} for turn in row.turns]
     return {"id": row.id, "label": row.label, "turns": turns, "topic": row.meta.get("topic"), "split": row.split}
-
-
-def _sample(line: Mapping[str, Any]) -> Sample:
-    turns = tuple(Turn(turn["role"], turn["text"], turn["tags"]) for turn in line["turns"])
-    meta = {"topic": line["topic"]} if line["topic"] else {}
-    return Sample(line["id"], turns, line["label"], line["split"], meta=meta)
-
-
-if __name__ == "__main__":
-    try:
-        work(Path(sys.argv[1]))
-    except WorkbenchError as exc:
-        sys.stderr.write(f"workbench: {exc.message} {exc.hint}\n")
-        raise SystemExit(exc.exit_code) from None
