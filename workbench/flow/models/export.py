@@ -1,5 +1,6 @@
 """Give a run's model out in a form that other programs read; nothing of a model folder is ever executed."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -152,8 +153,12 @@ def _gguf(run: Path, target: Path) -> None:
     )
     if done.returncode or not target.is_file():
         said = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+        package = re.search(r"No module named '([\w.]+)'", said)
         raise ServiceError(
-            f"llama.cpp's converter failed: {said[:300].rstrip('.')}.", f"Its program is {program}; update llama.cpp."
+            f"llama.cpp's converter failed: {said[:300].rstrip('.')}.",
+            f"It runs in this Python: pip install {package[1]}"
+            if package
+            else f"Its program is {program}; update llama.cpp.",
         )
     shutil.rmtree(folder)
 
