@@ -45,7 +45,7 @@ def losses(model: Any, rows: list[dict[str, list[int]]]) -> list[tuple[float, in
             said = logits[place, first - 1 : first - 1 + len(answer)].log_softmax(dim=-1)
             wanted = torch.tensor(answer)
             found.append((-float(said[torch.arange(len(answer)), wanted].sum()), len(answer)))
-    back = {i: one for i, one in zip(order, found, strict=True)}
+    back = dict(zip(order, found, strict=True))
     return [back[i] for i in range(len(rows))]
 
 

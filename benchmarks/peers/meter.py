@@ -1,7 +1,7 @@
 """What is measured inside each trainer's process, in the same way: the trainers are all subclasses of transformers' Trainer.
 
-`install(...)` puts a callback into every Trainer that is built and a wrapper around its training step. Loading, tokenising and saving
-lie outside of what is timed. Needs nothing but transformers and torch, so that it runs in the environments of the others.
+`install(...)` puts a callback into every Trainer that is built and a wrapper around its training step. Loading, tokenising and
+saving lie outside of what is timed. Needs nothing but transformers and torch, so that it runs in the environments of the others.
 """
 
 import json
