@@ -1,7 +1,8 @@
 """Low-rank adapters: put on, saved in peft's own format with the tokenizer beside them, loaded again, merged into the base."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,24 @@ def attach(
         if parameter.requires_grad:  # a step of 2e-4 is lost in the 8 bits that bfloat16 has
             parameter.data = parameter.data.float()
     return tuned
+
+
+@contextmanager
+def inputs_cast(model: Any, cast: bool) -> Iterator[None]:
+    """Whether adapters turn what comes in into the type of their weights, float32, as long as this lasts.
+
+    Under autocast that is undone at once, and what came in is kept twice for the backward pass. peft leaves it out under
+    autocast of a GPU; it does not see that of a processor. Without autocast it is needed.
+    """
+    name = "cast_input_dtype_enabled"
+    before = [(module, getattr(module, name)) for module in model.modules() if hasattr(module, name)]
+    for module, _ in before:
+        setattr(module, name, cast)
+    try:
+        yield
+    finally:
+        for module, was in before:
+            setattr(module, name, was)
 
 
 def _rows(model: Any, tokens: Sequence[int]) -> dict[str, list[int]]:

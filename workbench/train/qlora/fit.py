@@ -11,7 +11,7 @@ import numpy as np
 
 from workbench import prompts
 from workbench.errors import DataError, WorkbenchError, need
-from workbench.lm.adapters import ADAPTER, attach, save
+from workbench.lm.adapters import ADAPTER, attach, inputs_cast, save
 from workbench.lm.architecture import EXTRA, FEATURE
 from workbench.lm.chat import Chat
 from workbench.lm.load import keep_layout, load_base, load_tokenizer, quiet, resolve
@@ -163,7 +163,8 @@ def _train(job: _Job, batch: int, accumulation: int, *, resume: bool) -> dict[st
     if trainer.is_world_process_zero():
         _describe(job, chat)
     checkpoint = last_checkpoint(folder / CHECKPOINTS) if resume else None
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with inputs_cast(model, not (trainer.args.bf16 and trainer.args.use_cpu)):
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     trainer.accelerator.wait_for_everyone()
     if trainer.is_world_process_zero():
         _keep_best(trainer.accelerator.unwrap_model(trainer.model), chat, folder)

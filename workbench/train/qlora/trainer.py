@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import need
-from workbench.lm.adapters import save
+from workbench.lm.adapters import inputs_cast, save
 from workbench.lm.architecture import EXTRA, FEATURE
 from workbench.lm.chat import Chat, Example
 from workbench.lm.load import compute_type
@@ -123,7 +123,8 @@ def _evaluate(self: Any, *args: Any, **options: Any) -> dict[str, float]:
     evaluator, patience = self.parts.evaluator, self.parts.config.patience
     if evaluator is None:
         return {}
-    found = evaluator(self.model, self.state.global_step, write=self.is_world_process_zero())
+    with inputs_cast(self.model, True):  # answers are generated without autocast
+        found = evaluator(self.model, self.state.global_step, write=self.is_world_process_zero())
     self.log(dict(found))
     self.accelerator.wait_for_everyone()  # the first process wrote the line that all now read
     self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, dict(found))
