@@ -1,6 +1,6 @@
 """Tune SmolLM2-135M on 34 classes with `wb train --method qlora`, with and without augmentation; score it on held-out rows.
 
-    OMP_NUM_THREADS=1 python benchmarks/qlora_intents.py [--quick] [--steps 150] [--rows 0] [--recording FILE] [--jobs 1]
+    OMP_NUM_THREADS=1 python benchmarks/qlora_intents.py [--quick] [--steps 100] [--rows 0] [--recording FILE] [--jobs 1]
 
 Needs `pip install 'intent-workbench[qlora,local]'` and `wb models get smollm2`. Arms: the majority class; the untuned model, its
 classes listed in the prompt, by label likelihood without and with the content-free prior; QLoRA on the imbalanced rows of
@@ -76,7 +76,7 @@ LISTED = {"alone": "imbalanced rows", "own": "+ SmolLM2's rows, gated", "strong"
 def main() -> None:
     """Make rows, train, score, compare."""
     parser = arguments(__doc__ or "")
-    parser.add_argument("--steps", type=int, default=0, help="of 8 rows; 150, quick 40")
+    parser.add_argument("--steps", type=int, default=0, help="of 8 rows; 100, quick 40")
     parser.add_argument(
         "--rows", type=int, default=-1, help="test rows, drawn by class; 0 for all (default), quick 136"
     )
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--only", choices=[*ROWS.values(), "zero", "rows"], help="one part, for a process of its own")
     options = parser.parse_args()
     available()
-    options.steps = options.steps or (40 if options.quick else 150)
+    options.steps = options.steps or (40 if options.quick else 100)
     options.rows = options.rows if options.rows >= 0 else (136 if options.quick else 0)
     options.recording = options.recording or options.cache / "smollm2_en_stress34.jsonl"
     folder = (options.cache / "qlora_intents").resolve()
@@ -139,7 +139,21 @@ def made_rows(folder: Path, options) -> dict[str, Path]:
 def heads(folder: Path, test: Sequence[Sample]) -> dict[str, list[str]]:
     """Predictions of the linear head on the same rows."""
     said = read_json(folder / "heads.json")
-    return {arm: [said[rows][s.text] for s in test] for arm, rows in HEADS.items() if rows in said}
+    return {arm: [words(said[rows][s.text]) for s in test] for arm, rows in HEADS.items() if rows in said}
+
+
+def worded(folder: Path, name: str, path: Path) -> Path:
+    """The file with its classes written as words: half the tokens of `card_payment_fee_charged`, and words that it knows."""
+    written = folder / f"words-{name}.csv"
+    rows = [(sample.text, words(sample.label)) for sample in read(path, Told()).samples]
+    with written.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
+    return written
+
+
+def words(label: str) -> str:
+    """A class as words; no two of these become the same."""
+    return label.replace("_", " ")
 
 
 def run_of(folder: Path, name: str, steps: int) -> Path:
@@ -153,7 +167,8 @@ def trained(folder: Path, name: str, rows: Path, steps: int) -> None:
     if (run / MANIFEST).is_file():
         return
     command = [sys.executable, "-m", "workbench", "train", "--method", "qlora", "--model", "smollm2"]
-    command += ["--train", str(rows), "--dev", str(DATA / "dev.csv"), "--text", "text", "--label", "label"]
+    files = (worded(folder, name, rows), worded(folder, "dev", DATA / "dev.csv"))
+    command += ["--train", str(files[0]), "--dev", str(files[1]), "--text", "text", "--label", "label"]
     command += ["--output-path", str(run), *(["--resume"] if (run / "started.json").is_file() else [])]
     settings = SETTINGS | {"steps": str(steps), "eval_steps": str(steps), "save_steps": "25"}
     command += [part for key, value in settings.items() for part in ("--set", f"train.qlora.{key}={value}")]
@@ -187,16 +202,13 @@ def untuned(folder: Path, test: Sequence[Sample]) -> dict[str, list[str]]:
     from workbench.train.qlora_config import QloraConfig
     from workbench.train.qlora_rows import IntentTask, QloraContext
 
-    labels = sorted({row.label for row in read(DATA / "train_imbalanced.csv", Told()).samples})
+    labels = sorted({words(row.label) for row in read(DATA / "train_imbalanced.csv", Told()).samples})
 
     def ask(texts: list[str]) -> dict[str, list[str]]:
         source = resolve("smollm2")
-        words = {label: label.replace("_", " ") for label in labels}
-        config = QloraConfig(prompt="intent.en.j2", answer="{id}", list_labels=True)
+        config = QloraConfig(prompt="intent.en.j2", answer="{name}", list_labels=True)
         chat = Chat.of(model := load_base(source, quantise="none", precision="fp32"), load_tokenizer(source))
-        predictor = LabelPredictor.of(
-            "untuned", Tuned(model, chat, IntentTask(config, labels, QloraContext(ids=words)), 1024)
-        )
+        predictor = LabelPredictor.of("untuned", Tuned(model, chat, IntentTask(config, labels, QloraContext()), 1024))
         scores, prior = predictor.log_likelihoods(texts), predictor.log_likelihoods(CONTENT_FREE)
         lengths = np.ones(len(labels), dtype=np.int64)  # sums: not read with `none`
         ways = {ZERO: probabilities(scores, lengths), PRIOR: probabilities(scores, lengths, "none", prior)}
@@ -219,9 +231,9 @@ def report(
     folder: Path, files: Mapping[str, Path], test: Sequence[Sample], found: dict[str, list[str]], steps: int
 ) -> None:
     """Scores, what the runs say of themselves, and paired differences, all by `workbench.evaluate`."""
-    true = [sample.label for sample in test]
+    true = [words(sample.label) for sample in test]
     counts = {name: Counter(s.label for s in read(path, Told()).samples) for name, path in files.items()}
-    top = counts["alone"].most_common(1)[0][0]
+    top = words(counts["alone"].most_common(1)[0][0])
     found = {MAJORITY: [top] * len(true)} | found
     arms = [arm for arm in (MAJORITY, ZERO, PRIOR, *ROWS, *HEADS) if arm in found]
     classes = sorted(set(true))
