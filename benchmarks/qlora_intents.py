@@ -1,16 +1,18 @@
 """Tune SmolLM2-135M on 34 classes with `wb train --method qlora`, with and without augmentation; score it on held-out rows.
 
-    OMP_NUM_THREADS=1 python benchmarks/qlora_intents.py [--quick] [--steps 100] [--rows 0] [--recording FILE] [--jobs 1]
+    OMP_NUM_THREADS=1 python benchmarks/qlora_intents.py [--quick] [--steps 100] [--rows 0] [--recording FILE]
+        [--jobs 1] [--only PART]
 
 Needs `pip install 'intent-workbench[qlora,local]'` and `wb models get smollm2`. Arms: the majority class; the untuned model, its
 classes listed in the prompt, by label likelihood without and with the content-free prior; QLoRA on the imbalanced rows of
 en_stress34; QLoRA on these and gated rows of a writer. There are two writers: SmolLM2 itself (a recording that small_model.py
 makes), and the server of loop.py (real rows of the asked class, 60 % of them damaged), which stands for a strong writer. All
-tuned arms take the same number of steps of the same settings and one seed; dev rows choose each arm's adapter. The linear head
-is trained on the same rows beside them.
+tuned arms take the same number of steps with the same settings and one seed; dev rows are asked once, after the last step, and
+choose nothing. The linear head is trained on the same rows beside them.
 
-Everything is kept in the folder of --cache: what is finished is not done again, a stopped training goes on (test rows, steps or
-settings that change begin in a folder of their own). `--only ARM` trains and scores one arm and prints no table.
+Everything is kept in `qlora_intents` in the folder of --cache: what is finished is not done again, a stopped training goes on.
+Another number of steps or test rows is another file there; after a change of settings or of the recording, delete that folder.
+`--quick` leaves out SmolLM2's own rows. `--only` does one part, in a process of its own, and prints no table.
 """
 
 import csv
@@ -64,7 +66,7 @@ SETTINGS = {
     "eval_batch": "34",  # a pass over 4-bit weights costs the same for 8 rows
     "report_to": "none",
 }
-"""Chosen on dev rows, see docs/benchmarks.md."""
+"""Set beforehand; no search."""
 ALONE, OWN, STRONG = "QLoRA, imbalanced rows", "QLoRA, + SmolLM2's rows, gated", "QLoRA, + damaged pool, gated"
 ROWS = {ALONE: "alone", OWN: "own", STRONG: "strong"}
 """Tuned arm -> name of its training rows."""
@@ -76,17 +78,15 @@ LISTED = {"alone": "imbalanced rows", "own": "+ SmolLM2's rows, gated", "strong"
 def main() -> None:
     """Make rows, train, score, compare."""
     parser = arguments(__doc__ or "")
-    parser.add_argument("--steps", type=int, default=0, help="of 8 rows; 100, quick 40")
-    parser.add_argument(
-        "--rows", type=int, default=-1, help="test rows, drawn by class; 0 for all (default), quick 136"
-    )
+    parser.add_argument("--steps", type=int, default=0, help="of 8 rows; 100, quick 25")
+    parser.add_argument("--rows", type=int, default=-1, help="test rows, drawn by class; 0 for all (default), quick 68")
     parser.add_argument("--recording", type=Path, help="rows that SmolLM2 wrote; smollm2_en_stress34.jsonl of --cache")
     parser.add_argument("--jobs", type=int, default=1, help="arms that are trained at a time")
     parser.add_argument("--only", choices=[*ROWS.values(), "zero", "rows"], help="one part, for a process of its own")
     options = parser.parse_args()
     available()
-    options.steps = options.steps or (40 if options.quick else 100)
-    options.rows = options.rows if options.rows >= 0 else (136 if options.quick else 0)
+    options.steps = options.steps or (25 if options.quick else 100)
+    options.rows = options.rows if options.rows >= 0 else (68 if options.quick else 0)
     options.recording = options.recording or options.cache / "smollm2_en_stress34.jsonl"
     folder = (options.cache / "qlora_intents").resolve()
     (folder / "prompts").mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ def main() -> None:
         return
     wanted = [name for name in files if options.only in (None, name)]
     with ThreadPoolExecutor(options.jobs) as together:
-        list(together.map(lambda name: trained(folder, name, files[name], options.steps), wanted))
+        list(together.map(lambda name: trained(folder, name, files[name], options), wanted))
     found = {arm: tuned(folder, ROWS[arm], options.steps, test) for arm in ROWS if ROWS[arm] in wanted}
     if options.only in (None, "zero"):
         found |= untuned(folder, test)
@@ -110,7 +110,9 @@ def main() -> None:
 def made_rows(folder: Path, options) -> dict[str, Path]:
     """Training files: the imbalanced rows, and these with gated rows of each writer that is there."""
     files = {"alone": DATA / "train_imbalanced.csv", "strong": folder / "strong.csv", "own": folder / "own.csv"}
-    if not options.recording.is_file():
+    if options.quick:
+        del files["own"]
+    elif not options.recording.is_file():
         print(f"{options.recording} is not there: no arm with SmolLM2's own rows (small_model.py --full makes it).")
         del files["own"]
     if all(path.is_file() for path in files.values()) and (folder / "heads.json").is_file():
@@ -161,8 +163,9 @@ def run_of(folder: Path, name: str, steps: int) -> Path:
     return folder / f"{name}-{steps}"
 
 
-def trained(folder: Path, name: str, rows: Path, steps: int) -> None:
+def trained(folder: Path, name: str, rows: Path, options) -> None:
     """Train through the command line, in a process of its own; goes on where it was stopped."""
+    steps = options.steps
     run = run_of(folder, name, steps)
     if (run / MANIFEST).is_file():
         return
@@ -171,6 +174,7 @@ def trained(folder: Path, name: str, rows: Path, steps: int) -> None:
     command += ["--train", str(files[0]), "--dev", str(files[1]), "--text", "text", "--label", "label"]
     command += ["--output-path", str(run), *(["--resume"] if (run / "started.json").is_file() else [])]
     settings = SETTINGS | {"steps": str(steps), "eval_steps": str(steps), "save_steps": "25"}
+    settings |= {"eval_rows": "34"} if options.quick else {}
     command += [part for key, value in settings.items() for part in ("--set", f"train.qlora.{key}={value}")]
     start = time.perf_counter()
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
