@@ -128,9 +128,8 @@ def made_rows(folder: Path, options) -> dict[str, Path]:
     rows = {"alone": training_rows(benches["strong"], "human")}
     rows |= {name: training_rows(bench, "gated") for name, bench in benches.items()}
     heads = {name: loop.predict(benches["strong"], some) for name, some in rows.items()}
-    ids = [sample.id for sample in benches["strong"].ledger.samples(split="test")]
-    texts = {sample.id: sample.text for sample in benches["strong"].ledger.samples(split="test")}
-    said = {name: dict(zip([texts[i] for i in ids], column, strict=True)) for name, column in heads.items()}
+    texts = [sample.text for sample in benches["strong"].ledger.samples(split="test")]
+    said = {name: dict(zip(texts, column, strict=True)) for name, column in heads.items()}
     for name in benches:
         with files[name].open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([("text", "label"), *((s.text, s.label) for s in rows[name])])
