@@ -7,7 +7,7 @@ from typing import Any
 
 from workbench.errors import DataError, need
 from workbench.lm.architecture import EXTRA, FEATURE, targets_of
-from workbench.lm.load import Precision, Quantise, load_base, load_tokenizer
+from workbench.lm.load import Precision, Quantise, load_base, load_tokenizer, quiet
 from workbench.lm.special import make_room
 from workbench.runs import read_json
 
@@ -114,6 +114,7 @@ def load_tuned(
         ConfigError: the base cannot be loaded.
     """
     source = base or base_of(adapter)
+    quiet()  # before anything imports bitsandbytes
     need("peft", extra=EXTRA, feature=FEATURE)
     tokenizer = load_tokenizer(str(adapter))
     model = load_base(source, quantise=quantise, precision=precision)
