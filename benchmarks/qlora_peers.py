@@ -146,12 +146,12 @@ def source(model: str, folder: Path) -> str:
 def encoded(told: Any, seed: int, folder: Path, base: str) -> tuple[Path, list[dict[str, Any]], list[dict[str, Any]]]:
     """The file for `wb`, the rows as tokens in the order in which `wb` sees them, and held-out rows."""
     from transformers import AutoConfig, GenerationConfig
-    from workbench.train.qlora.config import QloraConfig
-    from workbench.train.qlora.rows import QloraContext, encode_all, plan, task_of
 
     from workbench.data import Told, read
     from workbench.lm.chat import Chat
     from workbench.lm.load import load_tokenizer
+    from workbench.train.qlora.config import QloraConfig
+    from workbench.train.qlora.rows import QloraContext, encode_all, plan, task_of
 
     files = SHARED / "data" / "en_stress34"
     whole, held = (read(files / f"{name}.csv", Told("text", "label")).samples for name in ("train_imbalanced", "dev"))

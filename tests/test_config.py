@@ -181,6 +181,14 @@ def test_a_setting_that_cannot_work_is_refused(setting):
         Config.read(assignments([setting]), where="--set")
 
 
+def test_a_text_in_braces_that_was_not_quoted_is_told_so():
+    with pytest.raises(ConfigError) as caught:
+        Config.read(assignments(["train.qlora.answer={name}"]), where="--set")
+    assert caught.value.hint == """Braces are a mapping in YAML; quote the text: --set 'train.qlora.answer="{...}"'"""
+    quoted = Config.read(assignments(['train.qlora.answer="{name}"']), where="--set")
+    assert quoted.train.qlora.answer == "{name}"
+
+
 def test_a_rule_kind_that_is_a_list_is_refused():
     with pytest.raises(ConfigError):
         Config.read({"gate": {"rules": {"length": {"kind": [1]}}}}, where="wb.yaml")

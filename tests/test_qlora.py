@@ -98,6 +98,12 @@ def test_it_learns_and_leaves_what_a_run_should_hold(trained, base):
     assert set(sample) == {"step", "row", "label", "answer", "read"}
 
 
+def test_opening_a_tuned_model_says_nothing_of_its_libraries(trained):
+    work = "import sys, pathlib; from workbench.train.qlora_ask import Tuned; Tuned.open(pathlib.Path(sys.argv[1]))"
+    done = subprocess.run([sys.executable, "-c", work, str(trained[0])], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_no_checkpoint_holds_the_trainers_pickled_settings(trained):
     run, _, _ = trained
     kept = sorted(path.name for path in (run / "checkpoints").iterdir())

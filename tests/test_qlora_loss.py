@@ -19,10 +19,10 @@ pytestmark = [
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 6)), min_size=1, max_size=5))
 def test_the_loss_at_the_positions_kept_is_that_of_all_positions(rows):
     import torch
-    from workbench.train.qlora.rows import collate
 
     from workbench.lm.chat import Example
     from workbench.lm.loss import answer_loss, kept
+    from workbench.train.qlora.rows import collate
 
     batch = collate([Example((5,) * prompt, (7,) * answer) for prompt, answer in rows], 0)
     labels = batch["labels"]

@@ -98,6 +98,9 @@ def _first_problem(exc: ValidationError) -> str:
 
 def _cure(exc: ValidationError, root: type[BaseModel]) -> str:
     problem = exc.errors(include_url=False)[0]
+    if problem["type"] == "string_type" and isinstance(problem["input"], Mapping):  # --set answer={name}
+        path = ".".join(str(part) for part in problem["loc"])
+        return f"Braces are a mapping in YAML; quote the text: --set '{path}=\"{{...}}\"'"
     if problem["type"] != "extra_forbidden":
         return "Mend the value; `wb config` prints every setting with its meaning and default."
     *parents, wrong = (str(part) for part in problem["loc"])

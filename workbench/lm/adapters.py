@@ -133,7 +133,7 @@ def load_tuned(
         ConfigError: the base cannot be loaded.
     """
     source = base or base_of(adapter)
-    quiet()
+    quiet()  # before anything imports bitsandbytes
     need("peft", extra=EXTRA, feature=FEATURE)
     tokenizer = load_tokenizer(str(adapter))
     model = load_base(source, quantise=quantise, precision=precision)

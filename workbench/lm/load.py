@@ -42,6 +42,8 @@ def quiet() -> None:
     bitsandbytes tells on every import that a kernel from a hub is not installed; it has its own beside it.
     """
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    # peft asks transformers by an old name.
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
     sound = need("transformers.utils.logging", extra=EXTRA, feature=FEATURE)
     sound.disable_progress_bar()
     sound.set_verbosity_error()
