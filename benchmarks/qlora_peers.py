@@ -57,7 +57,7 @@ class Arm:
 
 MAIN = (
     Arm("wb", "wb"),
-    Arm("TRL", "trl", {"padding_free": True, "max_length": None}),
+    Arm("TRL", "trl"),
     Arm("LLaMA-Factory", "llamafactory"),
 )
 """Each at its best settings, checkpointing off in all of them."""
@@ -65,7 +65,7 @@ OTHERS = (
     Arm("wb, rows in any order", "wb", {"group_by_length": False}),
     Arm("wb, checkpointing (its default)", "wb", {"checkpointing": True}),
     Arm("wb, bf16 weights (quantise: none)", "wb", {"quantise": "none"}),
-    Arm("TRL, padded", "trl"),
+    Arm("TRL, padding_free", "trl", {"padding_free": True, "max_length": None}),
     Arm("TRL, gradient_checkpointing (its default)", "trl", {"gradient_checkpointing": True}),
     Arm("LLaMA-Factory, checkpointing (its default)", "llamafactory", {"disable_gradient_checkpointing": False}),
     Arm("TRL, packing (bfd)", "trl", {"packing": True, "packing_strategy": "bfd"}),

@@ -49,7 +49,6 @@ def main() -> None:
             optim="adamw_torch",
             bf16=True,
             use_cpu=True,
-            gradient_checkpointing=False,
             completion_only_loss=True,
             logging_steps=1,
             save_strategy="no",
@@ -57,7 +56,8 @@ def main() -> None:
             disable_tqdm=True,
             dataloader_pin_memory=False,
             seed=job["seed"],
-            **{"train_sampling_strategy": "sequential", "max_length": job["max_length"], **own},
+            train_sampling_strategy="sequential",
+            **{"max_length": job["max_length"], "gradient_checkpointing": False, **own},
         ),
     )
     trainer.train()
