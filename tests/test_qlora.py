@@ -99,7 +99,7 @@ def test_it_learns_and_leaves_what_a_run_should_hold(trained, base):
 
 
 def test_opening_a_tuned_model_says_nothing_of_its_libraries(trained):
-    work = "import sys, pathlib; from workbench.train.qlora_ask import Tuned; Tuned.open(pathlib.Path(sys.argv[1]))"
+    work = "import sys, pathlib; from workbench.train.qlora.ask import Tuned; Tuned.open(pathlib.Path(sys.argv[1]))"
     done = subprocess.run([sys.executable, "-c", work, str(trained[0])], capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")
 
