@@ -248,7 +248,7 @@ def report(
     print()
     runs = {name: read_json(run_of(folder, name, steps) / MANIFEST) for name in files}
     facts = [
-        (LISTED[name], run["best_step"], shown_json(run["metrics"]["macro_f1"]), run["metrics"]["seconds"])
+        (LISTED[name], run["best_step"], shown_json(run["metrics"].get("macro_f1")), run["metrics"]["seconds"])
         for name, run in runs.items()
     ]
     table(["tuned on", "best step", "macro-F1 on dev", "seconds"], facts)
@@ -277,9 +277,9 @@ def shown(metric: Metric) -> str:
     return f"{metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}]"
 
 
-def shown_json(found: Mapping[str, float]) -> str:
-    """The same from a manifest."""
-    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+def shown_json(found: Mapping[str, float] | None) -> str:
+    """The same from a manifest; nothing where only some dev rows were asked."""
+    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]" if found else ""
 
 
 if __name__ == "__main__":
