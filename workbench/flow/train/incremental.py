@@ -5,8 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from workbench import __version__
 from workbench.bench import Bench
 from workbench.errors import UsageError, one_of
@@ -17,9 +15,9 @@ from workbench.flow.train.incremental_classifier import step as continue_classif
 from workbench.flow.train.incremental_encoder import step as continue_encoder
 from workbench.flow.train.incremental_rows import Given, IncrementalRows, rows_of_files, rows_of_ledger
 from workbench.flow.train.regression import Regression, regression
-from workbench.flow.train.run import Trained
+from workbench.flow.train.trained import Trained, begin, known, trained, write_settings
 from workbench.records import digest, version_of
-from workbench.runs import MANIFEST, find_run, finish, new_run, read_json, write_json
+from workbench.runs import MANIFEST, find_run, finish, read_json, write_json
 from workbench.train import Progress, silent
 from workbench.train.incremental.balance import Balance, balance
 
@@ -45,11 +43,11 @@ def continue_run(
     continuation = _continuation(run, manifest)
     rows = rows_of_files(bench, given, manifest) if given.new else rows_of_ledger(bench, manifest)
     found = balance(bench.config.train.incremental, _counts(rows.new), _counts(rows.old))
-    step = Step(bench, run, rows, _folder(bench, output), progress)
-    trained = _train(step, continuation, found)
-    if trained.promoted and not bench.bare:
-        promote(bench, str(trained.run) if output else trained.run.name, before=str(run))
-    return trained
+    step = Step(bench, run, rows, begin(bench, output), progress)
+    done = _train(step, continuation, found)
+    if done.promoted and not bench.bare:
+        promote(bench, str(done.run) if output else done.run.name, before=str(run))
+    return done
 
 
 def continue_on_dev(bench: Bench, parent: Path, *, progress: Progress = silent) -> Trained:
@@ -65,13 +63,11 @@ def continue_on_dev(bench: Bench, parent: Path, *, progress: Progress = silent) 
     manifest = read_json(parent / MANIFEST)
     continuation = _continuation(parent, manifest)
     rows = rows_of_ledger(bench, manifest, by_dev=True)
-    recipe = _recipe(bench, parent, rows)
-    for run in reversed(bench.ledger.runs("train")):
-        if run.summary.get("recipe") == recipe and (bench.runs / run.id / MANIFEST).is_file():
-            return _trained(bench.runs / run.id, elsewhere=False)
+    if done := known(bench, _recipe(bench, parent, rows)):
+        return done
     lenient = bench.config.train.incremental.model_copy(update={"max_ratio": 0.0})
     found = balance(lenient, _counts(rows.new), _counts(rows.old))
-    return _train(Step(bench, parent, rows, _folder(bench, None), progress), continuation, found)
+    return _train(Step(bench, parent, rows, begin(bench, None), progress), continuation, found)
 
 
 def can_continue(manifest: Mapping[str, Any]) -> bool:
@@ -101,12 +97,13 @@ def _train(step: Step, continuation: Callable[[Step], Stepped], found: Balance) 
     bench, folder, notes = step.bench, step.folder, [*step.rows.notes, *found.notes]
     for note in notes:
         step.progress({"say": note})
-    _write_settings(bench, folder, found)
+    write_settings(bench, folder)
+    write_json(folder / "balance.json", found.json())
     stepped = continuation(step)
     verdict = regression(stepped.parts, bench.config.evaluate.compare)
     write_json(folder / "verdict.json", verdict.json())
     _record(step, stepped, verdict, notes)
-    return _trained(folder, elsewhere=bench.bare or folder.parent != bench.runs)
+    return trained(folder, elsewhere=bench.bare or folder.parent != bench.runs)
 
 
 def _recipe(bench: Bench, parent: Path, rows: IncrementalRows) -> str:
@@ -124,21 +121,6 @@ def _current(bench: Bench) -> str:
 
 def _counts(samples: Sequence[Any]) -> Counter[str]:
     return Counter(sample.label for sample in samples)
-
-
-def _folder(bench: Bench, output: Path | None) -> Path:
-    if output is None:
-        return new_run(bench.runs, "train")
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UsageError(f"{output} is there already.", "Name a folder that does not exist.")
-    output.mkdir(parents=True, exist_ok=True)
-    return output
-
-
-def _write_settings(bench: Bench, folder: Path, found: Balance) -> None:
-    config = bench.config.model_dump(mode="json")
-    (folder / "config.yaml").write_text(yaml.safe_dump(config, allow_unicode=True, sort_keys=False), encoding="utf-8")
-    write_json(folder / "balance.json", found.json())
 
 
 def _record(step: Step, stepped: Stepped, verdict: Regression, notes: Sequence[str]) -> None:
@@ -192,20 +174,3 @@ def _metrics(verdict: Regression) -> dict[str, Any]:
         scores = score(part.true, part.after.predicted)
         found[part.name.replace(" ", "_")] = {"macro_f1": scores.macro_f1.json(), "accuracy": scores.accuracy.json()}
     return found
-
-
-def _trained(folder: Path, *, elsewhere: bool) -> Trained:
-    facts = read_json(folder / MANIFEST)
-    return Trained(
-        folder,
-        facts["version"],
-        facts["rows"],
-        facts["synthetic"],
-        len(facts["labels"]),
-        facts["encoder"],
-        facts["metrics"],
-        facts["promoted"],
-        facts["verdict"],
-        tuple(facts["notes"]),
-        elsewhere,
-    )

@@ -3,11 +3,8 @@
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from workbench import __version__
 from workbench.bench import Bench
@@ -17,51 +14,16 @@ from workbench.flow.models.predictors import Prediction, load, predict
 from workbench.flow.train.job import Job
 from workbench.flow.train.methods import METHODS, Method
 from workbench.flow.train.rows import Files, Rows, TrainingRows, gather, training_rows
+from workbench.flow.train.trained import Trained, begin, known, trained, write_settings
 from workbench.records import Sample, digest, version_of
-from workbench.runs import MANIFEST, finish, new_run, read_json, write_json
+from workbench.runs import MANIFEST, finish, read_json, write_json
 from workbench.train import Fitted, Progress, silent
 
 __all__ = ["Files", "Prediction", "Rows", "Trained", "estimate", "load", "predict", "train", "training_rows"]
 
+_THERE = "Name a folder that does not exist, or --resume what it holds."
 STARTED = "started.json"
 """In a run folder: which training was begun there, so that it can be resumed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A finished training run."""
-
-    run: Path
-    version: str
-    rows: int
-    synthetic: int
-    classes: int
-    encoder: str
-    """The model that it began with."""
-    metrics: Mapping[str, Any] | None = None
-    """Scores on the dev rows, and what else was measured; None where nothing was."""
-    promoted: bool | None = None
-    """Whether it takes its parent's place; None where nothing was judged."""
-    verdict: Mapping[str, Any] | None = None
-    notes: tuple[str, ...] = ()
-    """What was left out of the rows."""
-    elsewhere: bool = False
-    """The run folder is not among a bench's runs, so only its path finds it."""
-
-    def json(self) -> dict[str, Any]:
-        """The form that `wb train --json` prints."""
-        return {
-            "run": str(self.run.resolve()) if self.elsewhere else self.run.name,
-            "version": self.version,
-            "rows": self.rows,
-            "synthetic": self.synthetic,
-            "classes": self.classes,
-            "encoder": self.encoder,
-            "metrics": self.metrics,
-            "promoted": self.promoted,
-            "verdict": self.verdict,
-            "notes": list(self.notes),
-        }
 
 
 def train(
@@ -94,17 +56,16 @@ def train(
     for note in data.notes:
         progress({"say": note})
     recipe = _recipe(bench, method, data)
-    if reuse and (known := _finished(bench, recipe)):
-        return known
-    folder = _stopped(bench, method, recipe, output) if resume else _new(bench, output)
+    if reuse and (found := known(bench, recipe)):
+        return found
+    folder = _stopped(bench, method, recipe, output) if resume else begin(bench, output, _THERE)
     write_json(folder / STARTED, {"method": bench.config.train.method, "recipe": recipe})
-    config = bench.config.model_dump(mode="json")
-    (folder / "config.yaml").write_text(yaml.safe_dump(config, allow_unicode=True, sort_keys=False), encoding="utf-8")
+    write_settings(bench, folder)
     fitted = method.fit(Job(bench, data, folder, progress))
     _record(bench, folder, data, fitted, recipe)
     for name in method.scaffold:
         shutil.rmtree(folder / name, ignore_errors=True)
-    return replace(_trained(folder), elsewhere=bench.bare or output is not None)
+    return trained(folder, elsewhere=bench.bare or output is not None)
 
 
 def estimate(bench: Bench, rows: Rows = "gated", files: Files | None = None) -> Mapping[str, Any]:
@@ -134,15 +95,6 @@ def _recipe(bench: Bench, method: Method, data: TrainingRows) -> str:
     if not method.needs_dev:
         hashes = hashes[:1]
     return digest(*hashes, bench.config.train.method, str(bench.config.seed), *method.recipe(bench), __version__)
-
-
-def _new(bench: Bench, output: Path | None) -> Path:
-    if output is None:
-        return new_run(bench.runs, "train")
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UsageError(f"{output} is there already.", "Name a folder that does not exist, or --resume what it holds.")
-    output.mkdir(parents=True, exist_ok=True)
-    return output
 
 
 def _stopped(bench: Bench, method: Method, recipe: str, output: Path | None) -> Path:
@@ -209,24 +161,3 @@ def _metrics(dev: Sequence[Sample], fitted: Fitted) -> dict[str, Any] | None:
         scores = score([sample.label for sample in dev], fitted.predicted)
         found |= {"macro_f1": scores.macro_f1.json(), "accuracy": scores.accuracy.json()}
     return found or None
-
-
-def _finished(bench: Bench, recipe: str) -> Trained | None:
-    runs = [bench.runs / run.id for run in bench.ledger.runs("train") if run.summary.get("recipe") == recipe]
-    return next((_trained(folder) for folder in reversed(runs) if (folder / MANIFEST).is_file()), None)
-
-
-def _trained(folder: Path) -> Trained:
-    facts = read_json(folder / MANIFEST)
-    return Trained(
-        folder,
-        facts["version"],
-        facts["rows"],
-        facts["synthetic"],
-        len(facts["labels"]),
-        facts["encoder"],
-        facts.get("metrics"),
-        facts.get("promoted"),
-        facts.get("verdict"),
-        tuple(facts.get("notes", ())),
-    )
