@@ -107,6 +107,8 @@ def test_each_round_continues_the_model_of_the_last_good_one_without_opening_the
     assert first["new_rows"] == rounds[1]["accepted"]
     assert set(first["verdict"]["parts"]) == {"dev_split"}
     assert not (home / "promoted.json").exists()
+    listed = {one["name"]: one["macro_f1"] for one in wb("models", "list", "--json").lines[-1] if one["kind"] == "run"}
+    assert listed[rounds[1]["run"]] == pytest.approx(rounds[1]["macro_f1"])
     assert openings(home) == (1 if done.lines[-1]["best"] else 0)
 
 

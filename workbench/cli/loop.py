@@ -78,7 +78,8 @@ def show_looped(result: "Looped") -> None:
     show(f"Ended by {result.stopped_by}. Best on dev: round {result.best.number} ({result.best.run}).")
     show("Dev chose the round: only the test split can tell whether it is better.")
     if result.evaluation is None:
-        show("No verdict: no round was better on dev than the start, or there is no test split.")
+        why = "there is no test split" if result.best.number else "no round was better on dev than the start"
+        show(f"No verdict: {why}.")
     else:
         show_evaluation(result.evaluation)
     show(f"\nCurves: {result.folder / 'rounds.png'}")

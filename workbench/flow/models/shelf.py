@@ -70,7 +70,8 @@ def runs(bench: Bench) -> list[Trained]:
 
 
 def _trained(folder: Path, facts: Mapping[str, Any], used: bool) -> Trained:
-    scores = (facts.get("metrics") or {}).get("macro_f1")
+    metrics = facts.get("metrics") or {}
+    scores = metrics.get("macro_f1") or metrics.get("dev_split", {}).get("macro_f1")  # the latter of a round of a loop
     files = [file for part in ("model", "adapter") for file in (folder / part).rglob("*") if file.is_file()]
     return Trained(
         folder.name,
